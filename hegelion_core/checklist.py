@@ -1,0 +1,107 @@
+"""Is this machine ready? What can be checked without a model or a network; each failure names its fix.
+
+What needs heavier imports or a network is checked by the worker ``hegelion_core.preflight``.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import psutil
+
+from hegelion_core.events import CheckFailed, CheckPassed
+from hegelion_core.settings import BUNDLED, Settings
+from hegelion_core.workspace import Workspace
+
+Check = CheckPassed | CheckFailed
+GIB = 1 << 30
+
+DISK_GIB = 2.0
+"""Free disk for adapters, checkpoints and logs (the guide's figure)."""
+DISK_GIB_BUNDLED = 0.5
+MEMORY_GIB = 6.0
+"""Memory of the machine for a student of 1.5B parameters (the guide's 6 to 8 GB)."""
+MEMORY_GIB_BUNDLED = 3.0
+
+
+def run(place: Workspace, settings: Settings) -> list[Check]:
+    """Every check of this module, for a whole run."""
+    small = settings.training.model == BUNDLED
+    return [
+        disk(place.artifacts, DISK_GIB_BUNDLED if small else DISK_GIB),
+        memory(MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
+        output_file("sample file", place.resolve(settings.generation.output)),
+        output_file("training rows", place.resolve(settings.conversion.output)),
+        output_folder("adapter", place.resolve(settings.training.adapter_path)),
+        output_folder("runs", place.runs),
+        output_folder("logs", place.logs),
+    ]
+
+
+def disk(folder: Path, needed_gib: float) -> Check:
+    """Whether the disk that holds ``folder`` has room."""
+    there = _nearest(folder)
+    free = shutil.disk_usage(there).free / GIB
+    if free < needed_gib:
+        return CheckFailed(
+            name="disk",
+            detail=f"{free:.1f} GiB are free at {there}, {needed_gib:.1f} GiB are needed.",
+            fix="Free some space, or work in a folder on another disk (--workspace).",
+        )
+    return CheckPassed(name="disk", detail=f"{free:.1f} GiB free, {needed_gib:.1f} GiB needed")
+
+
+def memory(needed_gib: float) -> Check:
+    """Whether the machine has the memory. What other programs hold just now is told, but does not count."""
+    usage = psutil.virtual_memory()
+    total, free = usage.total / GIB, usage.available / GIB
+    if total < needed_gib:
+        return CheckFailed(
+            name="memory",
+            detail=f"This machine has {total:.1f} GiB of memory, {needed_gib:.1f} GiB are needed.",
+            fix=f"Choose a smaller student, such as '{BUNDLED}', or a machine with more memory.",
+        )
+    return CheckPassed(name="memory", detail=f"{total:.1f} GiB, {free:.1f} GiB of it free")
+
+
+def output_file(name: str, path: Path) -> Check:
+    """Whether a file can be written at ``path``; its folder is made."""
+    if path.is_dir():
+        return _blocked(name, path, "is a folder, not a file")
+    if path.exists() and not os.access(path, os.W_OK):
+        return _blocked(name, path, "may not be written")
+    return _folder(name, path, path.parent)
+
+
+def output_folder(name: str, path: Path) -> Check:
+    """Whether files can be written in the folder ``path``, which is made."""
+    if path.exists() and not path.is_dir():
+        return _blocked(name, path, "is a file, not a folder")
+    return _folder(name, path, path)
+
+
+def _folder(name: str, path: Path, folder: Path) -> Check:
+    """Really writes: permission bits say little on network disks, and nothing to root."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            file.write(b"x")
+    except OSError as error:
+        return _blocked(name, path, f"cannot be written ({error.strerror})")
+    return CheckPassed(name=name, detail=str(path))
+
+
+def _blocked(name: str, path: Path, fault: str) -> CheckFailed:
+    return CheckFailed(
+        name=name,
+        detail=f"{path} {fault}.",
+        fix="Choose another path, or move what is there and mend permissions.",
+    )
+
+
+def _nearest(path: Path) -> Path:
+    """The deepest folder on the way to ``path`` that exists."""
+    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())

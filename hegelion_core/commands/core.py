@@ -1,0 +1,57 @@
+"""The detached core: ``python -m hegelion_core.commands.core``, started by a face and outliving it."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+from pathlib import Path
+
+import click
+
+from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TRAINING, WORKSPACE, flags_of, setting
+from hegelion_core.errors import UserError
+from hegelion_core.operations import Core
+from hegelion_core.service import serve_detached
+from hegelion_core.settings import Settings, resolve
+from hegelion_core.workspace import Workspace
+
+
+@click.command(context_settings=CONTEXT)
+@setting("--teacher", "generation.teacher", "Teacher.")
+@setting("--student", "training.model", "Student.")
+@setting("--output", "generation.output", "The sample file.")
+@PROMPTS
+@TRAINING
+@WORKSPACE
+@DEMO
+@SET
+def main(workspace: Path, demo: bool, **values: object) -> None:
+    """Open the run and serve it until there is neither work nor a face."""
+    root = workspace.resolve()
+    try:
+        resolved = resolve(root, flags_of(values), demo=demo)
+        asyncio.run(_serve(Workspace(root, demo), resolved.settings))
+    except UserError as error:
+        print(error, file=sys.stderr)  # noqa: T201
+        sys.exit(error.exit_code)
+
+
+async def _serve(place: Workspace, settings: Settings) -> None:
+    core = await Core.open(place, settings)
+    serving = asyncio.create_task(serve_detached(core))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, serving.cancel)
+    # The terminal that started the console may close; the core is there to outlive it.
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        pass
+    finally:
+        await core.close()
+
+
+if __name__ == "__main__":
+    main()

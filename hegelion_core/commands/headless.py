@@ -1,0 +1,160 @@
+"""The headless face: a core in this process, its events in words or as JSON lines, an exit code at the end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from hegelion_core.commands.words import describe, printable, summary
+from hegelion_core.completion import Completion
+from hegelion_core.errors import ExitCode
+from hegelion_core.event_log import replay
+from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
+from hegelion_core.operations import Core
+from hegelion_core.run import Kind, find_run
+from hegelion_core.run_state import RunState
+from hegelion_core.service import Service
+from hegelion_core.settings import ResolvedSettings
+from hegelion_core.workspace import Workspace
+
+
+class Output:
+    """Standard output and standard error of a headless command. A reader that went away does not end the run."""
+
+    def __init__(self, *, as_json: bool) -> None:
+        self._as_json = as_json
+        self._words = sys.stderr if as_json else sys.stdout
+
+    def words(self, text: str) -> None:
+        """A line for people."""
+        _write(self._words, printable(text) + "\n")
+
+    def event(self, event: AnyEvent, state: RunState) -> None:
+        """An event, for whoever reads."""
+        if self._as_json:
+            _write(sys.stdout, encode(event).decode())
+        if isinstance(event, StageFailed):
+            _write(sys.stderr, printable(f"error: {event.stage}: {event.message}\n{event.hint}").rstrip() + "\n")
+        elif text := describe(event, state):
+            for line in text.splitlines():
+                self.words(f"{time.strftime('%H:%M:%S', time.localtime(event.at))} {line}")
+
+
+def run(
+    place: Workspace,
+    resolved: ResolvedSettings,
+    kind: Kind,
+    stages: Sequence[Stage],
+    *,
+    as_json: bool = False,
+    new: bool = False,
+    dry_run: bool = False,
+) -> ExitCode:
+    """Run ``stages`` to their end in this process, or say what would be done."""
+    if dry_run:
+        return _preview(place, resolved, kind, stages)
+    return asyncio.run(_run(place, resolved, kind, stages, as_json=as_json, new=new))
+
+
+async def _run(
+    place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: Sequence[Stage], *, as_json: bool, new: bool
+) -> ExitCode:
+    output = Output(as_json=as_json)
+    core = await Core.open(place, resolved.settings, kind, new=new)
+    service = Service(core)
+    try:
+        await service.open()
+        output.words(describe(core.opening, core.state))
+        stop = _on_signals(core, output)
+        events = core.events()
+        await core.start(stages)
+        async for event in events:
+            output.event(event, core.state)
+            if isinstance(event, RunEnded):
+                break
+        code = await core.wait()
+        await stop.finished()
+        _summarise(place, resolved, core.state, code, output)
+        return code
+    finally:
+        await service.close()
+        await core.close()
+
+
+class _Stop:
+    """The first signal stops cleanly; a second Ctrl+C ends at once, and the guard ends the children."""
+
+    def __init__(self, core: Core, output: Output) -> None:
+        self._core = core
+        self._output = output
+        self._task: asyncio.Task[None] | None = None
+
+    def __call__(self, number: signal.Signals) -> None:
+        if self._task is None:
+            self._output.words(f"Stopping ({number.name}); what is done is kept. Ctrl+C again ends at once.")
+            self._task = asyncio.get_running_loop().create_task(self._core.stop())
+        elif number == signal.SIGINT:
+            os._exit(ExitCode.INTERRUPTED)
+
+    async def finished(self) -> None:
+        if self._task is not None:
+            await self._task
+
+
+def _on_signals(core: Core, output: Output) -> _Stop:
+    stop = _Stop(core, output)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        loop.add_signal_handler(number, stop, number)
+    return stop
+
+
+def _summarise(place: Workspace, resolved: ResolvedSettings, state: RunState, code: ExitCode, output: Output) -> None:
+    settings = resolved.settings
+    for line in summary(
+        state,
+        rows=place.resolve(settings.conversion.output),
+        adapter=place.resolve(settings.training.adapter_path),
+        base=Path.cwd(),
+    ):
+        output.words(line)
+    if code == ExitCode.DONE:
+        output.words("Done.")
+    elif code == ExitCode.INTERRUPTED:
+        output.words("Stopped. Run the same command again to go on where it was.")
+
+
+def _preview(place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: Sequence[Stage]) -> ExitCode:
+    """Say what would be done; makes and changes nothing."""
+    output = Output(as_json=False)
+    folder = find_run(place, resolved.settings, kind)
+    state = replay(folder.events) if folder is not None else RunState()
+    output.words(f"run: {folder.id} (would be resumed)" if folder is not None else "run: would be new")
+    completion = Completion(place, folder or place.run("none"), resolved.settings)
+    todo = False
+    for stage in stages:
+        reason = completion.reason(stage, stages, state)
+        # What an earlier stage will make anew changes the inputs of the later ones.
+        if stage != "check" and (not reason or todo):
+            reason, todo = "", True
+        output.words(f"{stage}: {'done already, ' + reason if reason else 'to do'}")
+    for name, source in resolved.sources.items():
+        if source != "default":
+            section, _, key = name.partition(".")
+            output.words(f"setting {name} = {getattr(getattr(resolved.settings, section), key)} ({source})")
+    return ExitCode.DONE
+
+
+def _write(stream: TextIO, text: str) -> None:
+    try:
+        stream.write(text)
+        stream.flush()
+    except BrokenPipeError:
+        # From here on this stream leads nowhere; the interpreter's last flush must not fail either.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -1,0 +1,97 @@
+"""Flags that are settings, and what every command shares. A flag's value is checked by the settings tree alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, TypeVar
+
+import click
+
+F = TypeVar("F", bound=Callable[..., object])
+Option = Callable[[F], F]
+
+CONTEXT: dict[str, Any] = {
+    "help_option_names": ["-h", "--help"],
+    # --batch_size and --batch-size alike, as the operations guide writes both.
+    "token_normalize_func": lambda token: token.replace("_", "-"),
+    "max_content_width": 100,
+}
+
+
+def setting(flag: str, name: str, help_text: str) -> Option[F]:
+    """A flag that sets ``name`` (``section.name``)."""
+    return click.option(flag, name.replace(".", "__"), default=None, metavar="VALUE", help=help_text)
+
+
+def flags_of(values: Mapping[str, object]) -> dict[str, object]:
+    """The settings among a command's parameters that were given, ``--set`` included; ``name`` to value."""
+    given = {name.replace("__", "."): value for name, value in values.items() if "__" in name and value is not None}
+    extra = values.get("assignments")
+    for assignment in extra if isinstance(extra, tuple) else ():
+        name, equals, value = str(assignment).partition("=")
+        if not equals:
+            raise click.BadParameter(f"{assignment!r} is not SECTION.NAME=VALUE.", param_hint="--set")
+        given[name.strip()] = value.strip()
+    return given
+
+
+def together(*options: Option[F]) -> Option[F]:
+    """Several options as one decorator, in their order."""
+
+    def decorate(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return decorate
+
+
+WORKSPACE: Option[Any] = click.option(
+    "--workspace",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path(),
+    help="Folder in which everything lives (below artifacts/). Default: the current folder.",
+)
+DEMO: Option[Any] = click.option(
+    "--demo", is_flag=True, help="Small real models, 12 samples, no account; everything in artifacts/demo/."
+)
+SET: Option[Any] = click.option(
+    "--set", "assignments", multiple=True, metavar="SECTION.NAME=VALUE", help="Any other setting; may be repeated."
+)
+NEW: Option[Any] = click.option("--new", is_flag=True, help="Start afresh; earlier results are kept in their run.")
+JSON: Option[Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Events as JSON lines on standard output, words on standard error."
+)
+DRY_RUN: Option[Any] = click.option("--dry-run", is_flag=True, help="Say what would be done and what is done already.")
+COMMON: Option[Any] = together(WORKSPACE, DEMO, SET, NEW, JSON, DRY_RUN)
+
+PROMPTS: Option[Any] = together(
+    setting("--dataset", "generation.dataset", "Hub data set, local folder or file, or 'bundled'."),
+    setting("--split", "generation.split", "Split of the data set."),
+    setting("--prompt-file", "generation.prompt_file", "Text file (a prompt a line) or JSONL, in place of a data set."),
+    setting("--limit", "generation.limit", "Accepted samples wanted in the file, in all."),
+    setting("--instances", "generation.instances", "Generator instances that run at once."),
+    setting("--max-new-tokens", "teacher.max_new_tokens", "Tokens a sample may have (local teacher)."),
+)
+TRAINING: Option[Any] = together(
+    setting("--adapter-path", "training.adapter_path", "Folder of the adapter."),
+    setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
+    setting("--iters", "training.iters", "Optimizer steps."),
+    setting("--lr", "training.lr", "Learning rate."),
+    setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
+    setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all."),
+    setting("--lora-rank", "training.lora_rank", "Rank of the LoRA matrices."),
+    setting("--lora-alpha", "training.lora_alpha", "Scale of the update is alpha / rank."),
+    setting("--lora-dropout", "training.lora_dropout", "Dropout before the LoRA matrices, 0 to 1."),
+    setting("--target-s", "training.target_s", "Share S* of the update's cost that SCU holds, 0 to 1."),
+    setting("--kp", "training.kp", "Proportional gain of the controller."),
+    setting("--ki", "training.ki", "Integral gain of the controller."),
+    setting("--lambda-init", "training.lambda_init", "Strength of the pull at the start; 0: plain LoRA."),
+    setting("--prior-sigma", "training.prior_sigma", "Standard deviation of the prior on a LoRA weight."),
+    setting("--tokens-per-epoch", "training.tokens_per_epoch", "N of the SCU formulas; default: counted."),
+    setting("--scu-update-freq", "training.scu_update_freq", "Optimizer steps between updates of lambda."),
+)
+TEMPLATE: Option[Any] = setting(
+    "--template", "conversion.template", "'student' (the student's own chat template) or 'chatml'."
+)

@@ -1,0 +1,104 @@
+"""The commands that run one stage: generate, convert, train, evaluate. Each is a run too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from hegelion_core.commands.options import (
+    COMMON,
+    CONTEXT,
+    PROMPTS,
+    TEMPLATE,
+    TRAINING,
+    flags_of,
+    setting,
+)
+from hegelion_core.events import Stage
+
+
+def _run(kind: Stage, stages: Sequence[Stage], values: dict[str, object]) -> None:
+    from hegelion_core.commands import headless
+    from hegelion_core.settings import resolve
+    from hegelion_core.workspace import Workspace
+
+    root = Path(str(values["workspace"])).resolve()
+    demo = bool(values["demo"])
+    if kind == "check":
+        raise AssertionError("a check is not a run")
+    code = headless.run(
+        Workspace(root, demo),
+        resolve(root, flags_of(values), demo=demo),
+        kind,
+        stages,
+        as_json=bool(values["as_json"]),
+        new=bool(values["new"]),
+        dry_run=bool(values["dry_run"]),
+    )
+    raise SystemExit(code)
+
+
+@click.command(context_settings=CONTEXT)
+@setting("--model", "generation.teacher", "Teacher: kimi-cli, kimi-code, kimi-legacy or local.")
+@setting("--output", "generation.output", "The sample file.")
+@PROMPTS
+@setting("--seed", "generation.seed", "Seed of the order of the prompts.")
+@COMMON
+def generate(**values: object) -> None:
+    """Ask the teacher until the file holds the wanted number of accepted samples.
+
+    \b
+    Examples:
+      hegelion-console generate --model local --dataset bundled --limit 20
+      hegelion-console generate --prompt-file my_prompts.txt --model kimi-cli
+    """
+    _run("generate", ("generate",), values)
+
+
+@click.command(context_settings=CONTEXT)
+@click.argument("source", required=False, type=click.Path(dir_okay=False))
+@click.argument("target", required=False, type=click.Path(dir_okay=False))
+@TEMPLATE
+@setting("--model", "training.model", "Student, whose chat template is used.")
+@COMMON
+def convert(source: str | None, target: str | None, **values: object) -> None:
+    """Turn samples into training rows with the student's own chat template.
+
+    \b
+    Example:
+      hegelion-console convert artifacts/data/hegelion_kimi_training_data.jsonl artifacts/data/hegelion_scu_ready.jsonl
+    """
+    _run("convert", ("convert",), {**values, "generation__output": source, "conversion__output": target})
+
+
+@click.command(context_settings=CONTEXT)
+@setting("--model", "training.model", "Student: hub name, local folder or 'bundled'.")
+@setting("--data", "conversion.output", "Training rows, JSONL.")
+@TRAINING
+@setting("--seed", "training.seed", "Seed of initialisation, order, dropout and split.")
+@COMMON
+def train(**values: object) -> None:
+    """Fine-tune the student with LoRA under the Shannon Control Unit.
+
+    \b
+    Example:
+      hegelion-console train --model deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B \\
+        --data artifacts/data/hegelion_scu_ready.jsonl --adapter_path artifacts/adapters/hegelion_1.5b_v1 \\
+        --batch_size 4 --iters 500 --lr 1e-5
+    """
+    _run("train", ("train",), values)
+
+
+@click.command(context_settings=CONTEXT)
+@setting("--model", "training.model", "Student: hub name, local folder or 'bundled'.")
+@setting("--data", "conversion.output", "Training rows; those held out from training are used.")
+@setting("--adapter-path", "training.adapter_path", "Folder of the adapter.")
+@setting("--prompts", "evaluation.prompts", "Held-out prompts; default: the bundled ones.")
+@setting("--answers", "evaluation.answers", "Prompts that both models answer.")
+@setting("--max-new-tokens", "evaluation.max_new_tokens", "Tokens an answer may have.")
+@COMMON
+def evaluate(**values: object) -> None:
+    """Compare the adapter with the base model on rows and prompts that training did not see."""
+    _run("evaluate", ("evaluate",), values)

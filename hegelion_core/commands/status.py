@@ -1,0 +1,68 @@
+"""``hegelion-console --status``: where the newest run stands, from its files alone."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core.commands.words import duration, printable, step_line
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.event_log import replay
+from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
+from hegelion_core.workspace import RunFolder, Workspace
+
+
+def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
+    """Print the state of the run that was at work last.
+
+    Raises:
+        UserError: there is no run yet.
+    """
+    place = Workspace(workspace.resolve(), demo)
+    logs = [folder / "events.jsonl" for folder in place.runs.iterdir()] if place.runs.exists() else []
+    logs = [path for path in logs if path.exists()]
+    if not logs:
+        raise UserError(f"No run in {place.artifacts} yet.", "Start one with 'hegelion-console --run-all'.")
+    newest = max(logs, key=lambda path: path.stat().st_mtime)
+    state = replay(newest)
+    if as_json:
+        print(msgspec.json.encode(state).decode())  # noqa: T201
+    else:
+        for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
+            print(printable(line))  # noqa: T201
+    return ExitCode.DONE
+
+
+def report(state: RunState, folder: RunFolder, now: float, *, core_alive: bool) -> list[str]:
+    """The state in lines for people."""
+    at_work = state.active and core_alive
+    lines = [f"Run {state.run_id}: {'at work, core ' + str(state.core_pid) if at_work else 'not running'}"]
+    lines += [
+        f"  {name:<9} {stage.status}" + (f"  {stage.detail}" if stage.detail else "")
+        for name, stage in state.stages.items()
+    ]
+    lines.append(f"Samples: {state.accepted}/{state.target}   {state.sample_path}")
+    if at_work and (rate := samples_per_minute(state, now)) is not None:
+        left = seconds_left(state, now)
+        lines[-1] += f"   {rate:.1f}/min" + (f", ETA {duration(left)}" if left else "")
+    if state.steps:
+        lines.append(step_line(state.steps[-1]))
+    if state.active and not core_alive:
+        lines.append("The core ended without warning. Run the same command again to go on where it was.")
+    if state.error:
+        lines += [f"error: {state.error}", state.hint]
+    lines.append(f"Folder: {folder.path}")
+    return lines
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return pid > 0

@@ -1,0 +1,236 @@
+"""Events and states in words: what a person reads on a terminal. Pure."""
+
+from __future__ import annotations
+
+import os
+from functools import singledispatch
+from pathlib import Path
+
+from hegelion_core import events as e
+from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
+
+STAGE_VERBS: dict[e.Stage, str] = {
+    "check": "checking what every stage needs",
+    "generate": "generating samples",
+    "convert": "converting samples to training rows",
+    "train": "training the student",
+    "evaluate": "evaluating base against adapter",
+}
+
+
+def duration(seconds: float) -> str:
+    """``75`` as ``1m 15s``; the two largest units."""
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole}s"
+    if whole < 3600:
+        return f"{whole // 60}m {whole % 60:02}s"
+    return f"{whole // 3600}h {whole % 3600 // 60:02}m"
+
+
+def size(count: float) -> str:
+    """Bytes in binary units: ``1.5 GiB``."""
+    for unit in ("B", "KiB", "MiB", "GiB"):
+        if count < 1024 or unit == "GiB":
+            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
+        count /= 1024
+    raise AssertionError
+
+
+def printable(text: str) -> str:
+    """Text of a model or a file without anything that could steer a terminal."""
+    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
+
+
+def step_line(event: e.StepReported) -> str:
+    """The guide's training line. Loss in nats per token, BPT in bits per token, S in percent."""
+    before, after = (_plain(value) for value in (event.lambda_before, event.lambda_after))
+    return (
+        f"Step {event.step}: Loss={event.loss:.3f}, DataBPT={event.data_bpt:.3f}, "
+        f"ParamBPT={event.param_bpt:.5f}, S={100 * event.s:.2f}%, λ={before} -> {after}"
+    )
+
+
+def _plain(value: float) -> str:
+    """Plain decimals with at least four significant digits."""
+    if value == 0:
+        return "0.0000"
+    decimals = 4
+    while abs(value) < 10.0 ** (3 - decimals):
+        decimals += 1
+    return f"{value:.{decimals}f}"
+
+
+@singledispatch
+def describe(event: e.Event, state: RunState) -> str:
+    """A line for ``event``, given the state after it; empty if it is not worth one."""
+    return ""
+
+
+@describe.register
+def _(event: e.RunOpened, state: RunState) -> str:
+    verb = "resumed" if event.resumed else "new"
+    return f"Run {event.run_id} ({verb}): {event.teacher} teaches {event.student}, prompts from {event.source}"
+
+
+@describe.register
+def _(event: e.CheckPassed, state: RunState) -> str:
+    return f"  ok    {event.name}: {event.detail}" if event.detail else f"  ok    {event.name}"
+
+
+@describe.register
+def _(event: e.CheckFailed, state: RunState) -> str:
+    return f"  FAIL  {event.name}: {event.detail} {event.fix}".rstrip()
+
+
+@describe.register
+def _(event: e.DownloadProgressed, state: RunState) -> str:
+    total = f" of {size(event.total)}" if event.total else ""
+    return f"  {event.what}: {size(event.done)}{total}"
+
+
+@describe.register
+def _(event: e.NoticePosted, state: RunState) -> str:
+    return event.text
+
+
+@describe.register
+def _(event: e.StageStarted, state: RunState) -> str:
+    return f"{event.stage}: {STAGE_VERBS[event.stage]}"
+
+
+@describe.register
+def _(event: e.StageSkipped, state: RunState) -> str:
+    return f"{event.stage}: skipped, {event.reason}"
+
+
+@describe.register
+def _(event: e.StageFinished, state: RunState) -> str:
+    stage = state.stages[event.stage]
+    took = duration(event.at - stage.started) if stage.started is not None else "?"
+    return f"{event.stage}: done in {took}" + (f", {event.summary}" if event.summary else "")
+
+
+@describe.register
+def _(event: e.StageStopped, state: RunState) -> str:
+    return f"{event.stage}: stopped; run the same command again to go on"
+
+
+@describe.register
+def _(event: e.PromptsPrepared, state: RunState) -> str:
+    return f"  {event.count} prompts from {event.source}"
+
+
+@describe.register
+def _(event: e.TeacherReady, state: RunState) -> str:
+    return f"  teacher: {event.teacher} {event.version} {event.detail}".rstrip()
+
+
+@describe.register
+def _(event: e.SamplesCounted, state: RunState) -> str:
+    notes = [f"{event.foreign} by another program"] * bool(event.foreign)
+    notes += [f"{event.unusable} lines are no samples"] * bool(event.unusable)
+    notes += [f"{event.rejected} rejected answers kept"] * bool(event.rejected)
+    return f"  {event.accepted} of {state.target} samples in {event.path}" + (f" ({', '.join(notes)})" if notes else "")
+
+
+@describe.register
+def _(event: e.SampleAccepted, state: RunState) -> str:
+    parts = [f"  sample {event.accepted}/{state.target} accepted"]
+    if event.salvaged:
+        parts.append("found whole after the last core's end")
+    if (rate := samples_per_minute(state, event.at)) is not None:
+        parts.append(f"{rate:.1f}/min")
+    if left := seconds_left(state, event.at):
+        parts.append(f"ETA {duration(left)}")
+    if (share := state.acceptance) is not None:
+        parts.append(f"{share:.0%} of answers accepted")
+    return " · ".join(parts)
+
+
+@describe.register
+def _(event: e.SampleRejected, state: RunState) -> str:
+    return f"  answer rejected ({event.reason}): {printable(event.detail)}"
+
+
+@describe.register
+def _(event: e.RequestFailed, state: RunState) -> str:
+    retry = f"; again in {duration(event.retry_in)}" if event.retry_in else ""
+    return f"  request failed ({event.kind}): {printable(event.message)}{retry}"
+
+
+@describe.register
+def _(event: e.PromptSetAside, state: RunState) -> str:
+    return f"  prompt {event.prompt_id} set aside: {', '.join(event.reasons)}"
+
+
+@describe.register
+def _(event: e.InstancesScaled, state: RunState) -> str:
+    return f"  {event.count} generator instance{'s' if event.count != 1 else ''}"
+
+
+@describe.register
+def _(event: e.RowsConverted, state: RunState) -> str:
+    skipped = ", ".join(f"{count} {reason}" for reason, count in event.skipped.items())
+    return f"  {event.rows} training rows ({event.template})" + (f"; skipped: {skipped}" if skipped else "")
+
+
+@describe.register
+def _(event: e.TrainingPlanned, state: RunState) -> str:
+    start = f", going on after step {event.start_step}" if event.start_step else ""
+    return (
+        f"  {event.iters} steps on {event.rows} rows ({event.validation_rows} held out), {event.trainable:,} LoRA "
+        f"parameters, {event.tokens_per_epoch:,} supervised tokens an epoch, S* = {event.target_s:.2%}, "
+        f"{event.device}{start}"
+    )
+
+
+@describe.register
+def _(event: e.StepReported, state: RunState) -> str:
+    return step_line(event)
+
+
+@describe.register
+def _(event: e.ValidationReported, state: RunState) -> str:
+    return f"  validation loss at step {event.step}: {event.loss:.3f} nats per token"
+
+
+@describe.register
+def _(event: e.CheckpointSaved, state: RunState) -> str:
+    return f"  checkpoint at step {event.step}"
+
+
+@describe.register
+def _(event: e.TrainingFinished, state: RunState) -> str:
+    return "Training complete."
+
+
+@describe.register
+def _(event: e.EvaluationProgressed, state: RunState) -> str:
+    return f"  {event.what}: {event.done} of {event.total}"
+
+
+def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[str]:
+    """What a run made, with paths relative to ``base``."""
+
+    def shown(path: Path | str) -> str:
+        return os.path.relpath(path, base)
+
+    lines = ["", "Summary", f"  samples      {state.accepted} of {state.target}   {shown(state.sample_path)}"]
+    if state.rows is not None:
+        lines.append(f"  rows         {state.rows}   {shown(rows)}")
+    if state.trained is not None and state.steps:
+        last = state.steps[-1]
+        lines.append(
+            f"  adapter      {state.trained.steps} steps, loss {last.loss:.3f}, S {last.s:.2%}   {shown(adapter)}"
+        )
+    if (result := state.evaluation) is not None:
+        lines += [
+            f"  validation   loss {result.base_loss:.3f} -> {result.adapter_loss:.3f} nats per token, "
+            f"{result.base_bits:.3f} -> {result.adapter_bits:.3f} bits per token "
+            f"({result.validation_rows} rows held out)",
+            f"  whole traces {result.base_traces:.0%} -> {result.adapter_traces:.0%} of {result.prompts} answers   "
+            f"{shown(result.path)}",
+        ]
+    lines.append(f"  run          {shown(state.folder)}")
+    return lines

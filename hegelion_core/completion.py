@@ -1,0 +1,94 @@
+"""What is done already: a stage whose inputs have not changed is not done again.
+
+A stage that is done leaves a key, the hash of its settings and inputs, and the hashes of what it made; both must still
+hold. Generation has no key: its samples are counted in their file.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import msgspec
+from pydantic import BaseModel
+
+from hegelion_core import workspace
+from hegelion_core.events import Stage
+from hegelion_core.generation.store import SampleStore
+from hegelion_core.run_state import RunState
+from hegelion_core.settings import Settings
+from hegelion_core.workspace import RunFolder, Workspace
+
+
+class Completion:
+    """Keys and outputs of one run's stages."""
+
+    def __init__(self, place: Workspace, run: RunFolder, settings: Settings) -> None:
+        self._place = place
+        self._settings = settings
+        self._samples = place.resolve(settings.generation.output)
+        self._rows = place.resolve(settings.conversion.output)
+        self._adapter = place.resolve(settings.training.adapter_path)
+        self._made: dict[Stage, list[Path]] = {
+            "convert": [self._rows],
+            "train": [self._adapter],
+            "evaluate": [run.evaluation],
+        }
+
+    def reason(self, stage: Stage, requested: Sequence[Stage], state: RunState) -> str:
+        """Why ``stage`` has nothing to do; empty if it has. ``requested`` are the stages that it prepares, if any."""
+        match stage:
+            case "check":
+                others = [other for other in requested if other != "check"]
+                done = bool(others) and all(self.reason(other, (), state) for other in others)
+                return "nothing is left to do" if done else ""
+            case "generate":
+                limit = self._settings.generation.limit
+                accepted = SampleStore(self._samples).accepted
+                return f"{accepted} of {limit} samples are there" if accepted >= limit else ""
+            case _:
+                return "done before, and its inputs have not changed" if self._holds(stage, state) else ""
+
+    def record(self, stage: Stage) -> tuple[str, dict[str, str]]:
+        """Key and hashed outputs of a stage that has just been done."""
+        return self._key(stage), {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
+
+    def _holds(self, stage: Stage, state: RunState) -> bool:
+        last = state.stages[stage]
+        try:
+            return (
+                bool(last.outputs)
+                and last.key == self._key(stage)
+                and all(workspace.sha256(Path(path)) == digest for path, digest in last.outputs.items())
+            )
+        except OSError:
+            return False
+
+    def _key(self, stage: Stage) -> str:
+        settings = self._settings
+        match stage:
+            case "convert":
+                return _hash(settings.conversion, settings.training.model, self._samples)
+            case "train":
+                return _hash(settings.training, self._rows)
+            case "evaluate":
+                prompts = settings.evaluation.prompts
+                held_out = [self._place.resolve(prompts)] if prompts else []
+                return _hash(settings.evaluation, settings.training, self._rows, self._adapter, *held_out)
+            case _:
+                return ""
+
+
+def _hash(*parts: BaseModel | str | Path) -> str:
+    digest = hashlib.sha256()
+    for part in parts:
+        match part:
+            case BaseModel():
+                digest.update(msgspec.json.encode(part.model_dump(mode="json"), order="sorted"))
+            case Path():
+                digest.update(workspace.sha256(part).encode())
+            case _:
+                digest.update(part.encode())
+        digest.update(b"\0")
+    return digest.hexdigest()

@@ -1,0 +1,29 @@
+"""What a user can cause: one or two clear lines and an exit code, never a traceback."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+
+
+class ExitCode(IntEnum):
+    """The exit codes a script can branch on."""
+
+    DONE = 0
+    FAILED = 1
+    USAGE = 2
+    NOT_READY = 3
+    COME_BACK_LATER = 75  # sysexits' EX_TEMPFAIL: a quota that refills
+    INTERRUPTED = 130
+
+
+class UserError(Exception):
+    """Something that the user can mend: ``message`` says what and where, ``hint`` what to do."""
+
+    def __init__(self, message: str, hint: str = "", exit_code: ExitCode = ExitCode.FAILED) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+        self.exit_code = exit_code
+
+    def __str__(self) -> str:
+        return f"{self.message}\n{self.hint}" if self.hint else self.message

@@ -1,0 +1,119 @@
+"""The event log of a run: append, replay and follow ``events.jsonl``; broadcast to subscribers.
+
+One core writes; any number of faces read. A line that cannot be read is passed over and counted, never fatal. Events
+are written without an fsync each: they tell what happened, while the files that they tell of are the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import time
+from collections.abc import AsyncGenerator, Callable
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core.events import AnyEvent, StageFinished, decode, encode
+from hegelion_core.run_state import RunState, apply
+
+_CHUNK = 1 << 20
+
+
+class EventReader:
+    """Reads whole events from a log that may still grow."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        """Byte after the last whole line that was read."""
+        self.damaged = 0
+        """Lines that could not be read."""
+
+    def read(self) -> list[AnyEvent]:
+        """Events since the last call; empty if there are none or the log is not there."""
+        found: list[AnyEvent] = []
+        try:
+            with open(self.path, "rb") as file:
+                file.seek(self.offset)
+                while data := file.read(_CHUNK):
+                    whole = data[: data.rfind(b"\n") + 1]
+                    if not whole and len(data) < _CHUNK:
+                        break
+                    if not whole:
+                        data += file.readline()
+                        whole = data
+                    self.offset += len(whole)
+                    file.seek(self.offset)
+                    found.extend(self._decode(whole))
+        except FileNotFoundError:
+            return []
+        return found
+
+    def _decode(self, data: bytes) -> list[AnyEvent]:
+        found: list[AnyEvent] = []
+        for line in data.splitlines():
+            try:
+                found.append(decode(line))
+            except msgspec.DecodeError:
+                self.damaged += 1
+        return found
+
+
+class EventLog:
+    """The writer's end, with the state so far. Use it as one per run, in the core that holds the run's lock."""
+
+    def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
+        self._clock = clock
+        self._subscribers: set[asyncio.Queue[AnyEvent | None]] = set()
+        reader = EventReader(path)
+        self.state = RunState()
+        for event in reader.read():
+            self.state = apply(self.state, event)
+        self.damaged = reader.damaged
+        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        # What follows the last newline was torn by a kill; the next event must start a line of its own.
+        os.ftruncate(self._fd, reader.offset)
+
+    def publish(self, event: AnyEvent) -> None:
+        """Stamp, append, fold, broadcast."""
+        stamped = msgspec.structs.replace(event, at=self._clock())
+        _write_all(self._fd, encode(stamped))
+        if isinstance(stamped, StageFinished):
+            os.fsync(self._fd)
+        self.state = apply(self.state, stamped)
+        for queue in self._subscribers:
+            queue.put_nowait(stamped)
+
+    def subscribe(self) -> AsyncGenerator[AnyEvent, None]:
+        """Events from this call on, until the log is closed. A subscriber must keep up: nothing bounds what waits."""
+        queue: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
+        self._subscribers.add(queue)
+        return self._drain(queue)
+
+    async def _drain(self, queue: asyncio.Queue[AnyEvent | None]) -> AsyncGenerator[AnyEvent, None]:
+        try:
+            while (event := await queue.get()) is not None:
+                yield event
+        finally:
+            self._subscribers.discard(queue)
+
+    def close(self) -> None:
+        """End every subscription; nothing is published afterwards."""
+        for queue in self._subscribers:
+            queue.put_nowait(None)
+        os.close(self._fd)
+
+
+def replay(path: Path) -> RunState:
+    """The state that a run's log tells, read from the file alone."""
+    state = RunState()
+    for event in EventReader(path).read():
+        state = apply(state, event)
+    return state
+
+
+def _write_all(fd: int, data: bytes) -> None:
+    if os.write(fd, data) != len(data):
+        raise OSError(errno.ENOSPC, "the event log could not be written whole")

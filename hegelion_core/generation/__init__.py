@@ -1,0 +1,1 @@
+"""Where prompts come from, who does which, and the sample store."""

@@ -1,0 +1,51 @@
+"""Who does which prompt: claims that the kernel frees when their holder dies.
+
+A claim is a lock on one byte of the output's claims file, at an offset that is the prompt's id. Instances in one
+process share the ``Claims``; other processes on the same output are kept away by the kernel. No timed leases: clocks
+jump, and a dead holder's lock is gone at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+
+class Claims:
+    """The claims of one process on the prompts of one output.
+
+    POSIX drops all of a process's locks on a file when it closes any descriptor of that file, so a process has one
+    ``Claims`` an output.
+    """
+
+    def __init__(self, output: Path) -> None:
+        output.parent.mkdir(parents=True, exist_ok=True)
+        self._fd = os.open(output.with_name(f".{output.name}.claims"), os.O_RDWR | os.O_CREAT, 0o600)
+        self._held: set[str] = set()
+
+    def take(self, prompt_id: str) -> bool:
+        """Claim a prompt; false if anyone, here or in another process, holds it."""
+        if prompt_id in self._held:
+            return False
+        try:
+            fcntl.lockf(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, _offset(prompt_id))
+        except (BlockingIOError, PermissionError):
+            return False
+        self._held.add(prompt_id)
+        return True
+
+    def release(self, prompt_id: str) -> None:
+        """Give a prompt back."""
+        self._held.discard(prompt_id)
+        fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _offset(prompt_id))
+
+    def close(self) -> None:
+        """Give all back."""
+        self._held.clear()
+        os.close(self._fd)
+
+
+def _offset(prompt_id: str) -> int:
+    # A file offset has 63 bits; the id is 64 bits of a hash.
+    return int(prompt_id.removeprefix("p-"), 16) >> 1

@@ -1,0 +1,109 @@
+"""The core's side of a worker: start it, follow its reports, tell how it ended."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core import events, workspace
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.event_log import EventLog
+from hegelion_core.settings import Settings
+from hegelion_core.spool import follow
+from hegelion_core.supervisor import Supervisor
+from hegelion_core.worker import Job
+from hegelion_core.workspace import RunFolder, Workspace
+
+STOP_GRACE = 20.0
+"""Seconds that a worker has to save what it has; a trainer finishes its step and writes a checkpoint."""
+
+_SECRET = re.compile(r"key|token|secret|passw|credential|auth|cookie", re.IGNORECASE)
+_HUB = ("HF_", "HUGGING")
+
+
+def environment(environ: Mapping[str, str]) -> dict[str, str]:
+    """``environ`` without what looks like a credential; the hub's own stays, since workers download models."""
+    return {k: v for k, v in environ.items() if k.startswith(_HUB) or not _SECRET.search(k)}
+
+
+class Jobs:
+    """Runs workers of one run, one after another."""
+
+    def __init__(
+        self, place: Workspace, run: RunFolder, settings: Settings, supervisor: Supervisor, log: EventLog
+    ) -> None:
+        self._place = place
+        self._run = run
+        self._settings = settings
+        self._supervisor = supervisor
+        self._log = log
+
+    async def run(
+        self, name: str, module: str, *, logs: Path | None = None, arguments: Mapping[str, str] | None = None
+    ) -> None:
+        """Run a worker to its end; its events are published as they come. Cancelling stops it cleanly.
+
+        Raises:
+            UserError: the worker's own, or that it died and how.
+        """
+        logs = logs or self._place.logs / f"{name}.log"
+        job = self._write_job(name, arguments or {})
+        begun = time.monotonic()
+        child = await self._supervisor.spawn(
+            name,
+            [sys.executable, "-u", "-m", module, str(job)],
+            cwd=self._place.root,
+            env=environment(os.environ),
+            stdout=logs,
+        )
+        self._log.publish(events.ChildStarted(name=name, pid=child.pid))
+        failure: events.WorkerFailed | None = None
+        try:
+            async for lines in follow(self._run.reports(name), lambda: not child.running):
+                for line in lines:
+                    event = events.decode(line)
+                    if isinstance(event, events.WorkerFailed):
+                        failure = event
+                    else:
+                        self._log.publish(event)
+            code = await child.wait()
+        finally:
+            await child.stop(STOP_GRACE)
+            seconds = time.monotonic() - begun
+            self._log.publish(
+                events.ChildExited(name=name, pid=child.pid, code=await child.wait(), seconds=round(seconds, 3))
+            )
+        if failure is not None:
+            raise UserError(failure.message, failure.hint, ExitCode(failure.exit_code))
+        if code != 0:
+            raise UserError(f"{name} {_how_it_ended(code)}.", f"Its last lines are in {logs}.")
+
+    def _write_job(self, name: str, arguments: Mapping[str, str]) -> Path:
+        reports = self._run.reports(name)
+        reports.unlink(missing_ok=True)
+        job = Job(
+            root=str(self._place.root),
+            demo=self._place.demo,
+            run=str(self._run.path),
+            reports=str(reports),
+            settings=self._settings.model_dump(mode="json"),
+            arguments=dict(arguments),
+        )
+        path = self._run.spool / f"{name}.job.json"
+        workspace.replace(path, msgspec.json.encode(job))
+        return path
+
+
+def _how_it_ended(code: int) -> str:
+    if code >= 0:
+        return f"ended with exit code {code}"
+    name = signal.Signals(-code).name
+    memory = " (as it does when the system runs out of memory)" if name in ("SIGKILL", "SIGABRT") else ""
+    return f"was ended by {name}{memory}"

@@ -1,0 +1,188 @@
+"""The stages in order: what is next, what each does, how a run ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import errno
+import os
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+
+from hegelion_core import checklist, events, workspace
+from hegelion_core.completion import Completion
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.event_log import EventLog
+from hegelion_core.events import Stage
+from hegelion_core.generation.claims import Claims
+from hegelion_core.generation.generator import Generator, read_prompts
+from hegelion_core.generation.store import SampleStore
+from hegelion_core.jobs import Jobs
+from hegelion_core.settings import Settings
+from hegelion_core.supervisor import Supervisor
+from hegelion_core.teachers.choose import make_teacher
+from hegelion_core.workspace import RunFolder, Workspace
+
+_GUIDE_NAMES = (("generator_ultrafeedback.log", "generator_pid.txt"), ("generator_instance2.log", "generator2_pid.txt"))
+"""What the operations guide calls the log and the process id of the first two instances."""
+
+
+class Pipeline:
+    """The stages of one run, on one event log."""
+
+    def __init__(
+        self, place: Workspace, run: RunFolder, settings: Settings, supervisor: Supervisor, log: EventLog
+    ) -> None:
+        self._place = place
+        self._run = run
+        self._settings = settings
+        self._supervisor = supervisor
+        self._log = log
+        self._jobs = Jobs(place, run, settings, supervisor, log)
+        self._generator: Generator | None = None
+        self._instances = settings.generation.instances
+        self._completion = Completion(place, run, settings)
+        self._samples = place.resolve(settings.generation.output)
+        self._work: dict[Stage, Callable[[], Awaitable[str]]] = {
+            "check": self._check,
+            "generate": self._generate,
+            "convert": self._convert,
+            "train": self._train,
+            "evaluate": self._evaluate,
+        }
+
+    def scale(self, instances: int) -> None:
+        """Change the number of generator instances, now and for a later generation of this core."""
+        self._instances = instances
+        if self._generator is not None:
+            self._generator.scale(instances)
+
+    async def run(self, stages: Sequence[Stage]) -> ExitCode:
+        """Do what is still to do of ``stages``. Every end, cancellation included, is published."""
+        code = ExitCode.FAILED
+        self._log.publish(events.WorkRequested(stages=tuple(stages)))
+        try:
+            self._log.publish(SampleStore(self._samples).counted())
+            for stage in stages:
+                code = await self._stage(stage, stages)
+                if code != ExitCode.DONE:
+                    break
+        except UserError as error:
+            code = error.exit_code
+            self._log.publish(events.NoticePosted(text=str(error), level="error"))
+        except asyncio.CancelledError:
+            code = ExitCode.INTERRUPTED
+        finally:
+            self._log.publish(events.RunEnded(exit_code=code))
+        return code
+
+    async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
+        if reason := self._completion.reason(stage, stages, self._log.state):
+            self._log.publish(events.StageSkipped(stage=stage, reason=reason))
+            return ExitCode.DONE
+        self._log.publish(events.StageStarted(stage=stage))
+        try:
+            summary = await self._work[stage]()
+        except asyncio.CancelledError:
+            self._log.publish(events.StageStopped(stage=stage))
+            raise
+        except UserError as error:
+            return self._failed(stage, error)
+        except OSError as error:
+            return self._failed(stage, _explain(error))
+        key, outputs = self._completion.record(stage)
+        self._log.publish(events.StageFinished(stage=stage, key=key, outputs=outputs, summary=summary))
+        return ExitCode.DONE
+
+    def _failed(self, stage: Stage, error: UserError) -> ExitCode:
+        self._log.publish(
+            events.StageFailed(stage=stage, message=error.message, hint=error.hint, exit_code=error.exit_code)
+        )
+        return ExitCode(error.exit_code)
+
+    # The stages' work; each returns a summary of a few words
+
+    async def _check(self) -> str:
+        results = checklist.run(self._place, self._settings)
+        for result in results:
+            self._log.publish(result)
+        if not self._completion.reason("generate", (), self._log.state):
+            await self._check_teacher()
+        await self._jobs.run("preflight", "hegelion_core.preflight")
+        failed = [check for check in self._log.state.checks if isinstance(check, events.CheckFailed)]
+        if failed:
+            first = failed[0]
+            more = f" ({len(failed) - 1} more)" if len(failed) > 1 else ""
+            raise UserError(f"{first.name}: {first.detail}{more}", first.fix, ExitCode.NOT_READY)
+        return f"{len(self._log.state.checks)} checks passed"
+
+    async def _check_teacher(self) -> None:
+        self._log.publish(await checklist.teacher(self._settings))
+
+    async def _generate(self) -> str:
+        generation = self._settings.generation
+        if not self._run.prompts.exists():
+            await self._jobs.run("prompts", "hegelion_core.generation.sources")
+        teacher = make_teacher(
+            generation.teacher, self._supervisor, run=self._run, place=self._place, settings=self._settings
+        )
+        claims = Claims(self._samples)
+        self._generator = Generator(
+            run=self._run,
+            place=self._place,
+            settings=generation.model_copy(update={"instances": self._instances}),
+            teacher=teacher,
+            store=SampleStore(self._samples),
+            claims=claims,
+            log=self._log,
+            prompts=read_prompts(self._run.prompts),
+        )
+        try:
+            with self._guide_names():
+                await self._generator.run()
+        finally:
+            self._generator = None
+            await teacher.close()
+            claims.close()
+        return f"{self._log.state.accepted} samples"
+
+    async def _convert(self) -> str:
+        await self._jobs.run("convert", "hegelion_core.conversion.worker")
+        return f"{self._log.state.rows} rows"
+
+    async def _train(self) -> str:
+        await self._jobs.run("train", "hegelion_core.training.worker", logs=self._place.train_log)
+        return f"{trained.steps} steps" if (trained := self._log.state.trained) else ""
+
+    async def _evaluate(self) -> str:
+        await self._jobs.run("evaluate", "hegelion_core.evaluation.worker")
+        if (result := self._log.state.evaluation) is None:
+            return ""
+        return f"loss {result.base_loss:.3f} -> {result.adapter_loss:.3f} nats per token"
+
+    @contextlib.contextmanager
+    def _guide_names(self) -> Iterator[None]:
+        """The guide's log links and process-id files, for as long as the generators run. The demo leaves them alone."""
+        if self._place.demo:
+            yield
+            return
+        pids = [self._place.root / pid for _, pid in _GUIDE_NAMES]
+        for number, (name, pid) in enumerate(_GUIDE_NAMES, start=1):
+            workspace.link(
+                self._place.root / name, os.path.relpath(self._place.generator_log(number), self._place.root)
+            )
+            workspace.replace(self._place.root / pid, f"{os.getpid()}\n".encode())
+        try:
+            yield
+        finally:
+            for path in pids:
+                path.unlink(missing_ok=True)
+
+
+def _explain(error: OSError) -> UserError:
+    where = error.filename or "a file of this run"
+    if error.errno == errno.ENOSPC:
+        return UserError(
+            f"{where}: the disk is full.",
+            "Make room and run the same command again; nothing that was accepted is lost.",
+        )
+    return UserError(f"{where}: {error.strerror or error}.", "Mend that and run the same command again.")

@@ -1,0 +1,159 @@
+"""A run: its identity, its folder, its lock and its event log.
+
+A run is identified by its settings, its inputs' hashes and its output paths, so the same command again finds the same
+run. Settings that change how, not what, are left out of the identity.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import time
+from pathlib import Path
+from typing import Literal
+
+import msgspec
+
+from hegelion_core import events, workspace
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.event_log import EventLog
+from hegelion_core.settings import BUNDLED, Settings
+from hegelion_core.workspace import RunFolder, Workspace
+
+Kind = Literal["run-all", "generate", "convert", "train", "evaluate"]
+
+_RELEVANT: dict[Kind, tuple[str, ...]] = {
+    "run-all": ("generation", "teacher", "conversion", "training", "evaluation"),
+    "generate": ("generation", "teacher"),
+    "convert": ("generation", "conversion", "training"),
+    "train": ("conversion", "training"),
+    "evaluate": ("conversion", "training", "evaluation"),
+}
+_HOW = {
+    "generation": {"instances", "first_line_timeout", "silence_timeout", "total_timeout"},
+    "teacher": {"batch"},
+    "training": {"report_every"},
+}
+"""Settings that do not change what a run makes."""
+
+
+class CoreLock:
+    """One core a workspace; the kernel frees it when the core dies."""
+
+    def __init__(self, place: Workspace) -> None:
+        """Raises ``UserError`` while another core holds it, and if the artifacts folder cannot be used."""
+        try:
+            place.artifacts.mkdir(parents=True, exist_ok=True)
+            self._fd = os.open(place.artifacts / ".core.lock", os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise UserError(
+                f"{place.artifacts}: cannot be written ({error.strerror}).",
+                "Choose a folder that you can write to with --workspace.",
+                ExitCode.USAGE,
+            ) from None
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._fd)
+            raise UserError(
+                f"A core is at work in {place.artifacts} already.",
+                "Watch it with 'hegelion-console', or end it there (or with Ctrl+C in its terminal) first.",
+                ExitCode.NOT_READY,
+            ) from None
+
+    def release(self) -> None:
+        """Let another core in."""
+        os.close(self._fd)
+
+
+def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = False) -> RunFolder:
+    """The folder of the run with this identity, made if there is none.
+
+    With ``new`` the outputs of the earlier run are moved into its folder, and a run of the same identity starts afresh.
+    """
+    found = find_run(place, settings, kind)
+    if found is not None and not new:
+        return found
+    if found is not None:
+        _retire(place, settings, found, kind)
+    identity = identify(place, settings, kind)
+    folder = place.run(f"{_stamp(place)}-{kind}-{identity}")
+    folder.spool.mkdir(parents=True, mode=0o700)
+    folder.path.chmod(0o700)
+    workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
+    return folder
+
+
+def find_run(place: Workspace, settings: Settings, kind: Kind) -> RunFolder | None:
+    """The newest run with this identity."""
+    found = sorted(place.runs.glob(f"*-{kind}-{identify(place, settings, kind)}")) if place.runs.exists() else []
+    return RunFolder(found[-1]) if found else None
+
+
+def identify(place: Workspace, settings: Settings, kind: Kind) -> str:
+    """Eight hex digits: a hash of the settings that matter and of the content of input files."""
+    tree = {
+        section: {
+            k: v
+            for k, v in getattr(settings, section).model_dump(mode="json").items()
+            if k not in _HOW.get(section, ())
+        }
+        for section in _RELEVANT[kind]
+    }
+    inputs = [path for path in (settings.generation.prompt_file, settings.evaluation.prompts) if path is not None]
+    hashes = {str(path): _hash_or_absent(place.resolve(path)) for path in inputs}
+    return hashlib.sha256(msgspec.json.encode([kind, tree, hashes], order="sorted")).hexdigest()[:8]
+
+
+def opened(place: Workspace, folder: RunFolder, settings: Settings, log: EventLog, version: str) -> events.RunOpened:
+    """The first event of an opening."""
+    generation = settings.generation
+    source = str(generation.prompt_file) if generation.prompt_file else generation.dataset
+    return events.RunOpened(
+        run_id=folder.id,
+        folder=str(folder.path),
+        target=generation.limit,
+        teacher=generation.teacher,
+        student="SmolLM2-135M-Instruct" if settings.training.model == BUNDLED else settings.training.model,
+        source="bundled prompts" if source == BUNDLED else source,
+        core_pid=os.getpid(),
+        resumed=log.state.openings > 0,
+        demo=place.demo,
+        version=version,
+    )
+
+
+def outputs(place: Workspace, settings: Settings, kind: Kind) -> list[Path]:
+    """What a run of this kind makes, besides its own folder."""
+    made: dict[str, Path] = {
+        "generate": settings.generation.output,
+        "convert": settings.conversion.output,
+        "train": settings.training.adapter_path,
+    }
+    return [place.resolve(path) for stage, path in made.items() if kind in ("run-all", stage)]
+
+
+def _retire(place: Workspace, settings: Settings, folder: RunFolder, kind: Kind) -> None:
+    kept = folder.path / "outputs"
+    kept.mkdir(exist_ok=True)
+    for path in outputs(place, settings, kind):
+        for part in (path, path.with_suffix(".rejected.jsonl")):
+            if part.exists():
+                part.rename(kept / part.name)
+
+
+def _stamp(place: Workspace) -> str:
+    """A time that no run of this workspace has in its name yet."""
+    while True:
+        stamp = time.strftime("%Y%m%d-%H%M%S")
+        if not place.runs.exists() or not any(place.runs.glob(f"{stamp}-*")):
+            return stamp
+        time.sleep(0.1)
+
+
+def _hash_or_absent(path: Path) -> str:
+    try:
+        return workspace.sha256(path)
+    except OSError:
+        return "absent"

@@ -1,0 +1,262 @@
+"""Every setting, one tree: defaults < hegelion.toml < environment < demo < flags; each value knows its source.
+
+A setting's name is its path in the tree, ``section.name``. In ``hegelion.toml`` the section is a table, in the
+environment the name is ``HEGELION_SECTION__NAME``.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from hegelion_core.errors import ExitCode, UserError
+
+BUNDLED = "bundled"
+"""As a data set: the prompts that ship with this package. As a model: SmolLM2-135M-Instruct."""
+
+TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "local"]
+Source = Literal["default", "file", "environment", "demo", "flag"]
+SETTINGS_FILE = "hegelion.toml"
+ENVIRONMENT_PREFIX = "HEGELION_"
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Section(BaseModel):
+    """What every section of the tree shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+
+
+class GenerationSettings(Section):
+    """Prompts and samples."""
+
+    teacher: TeacherName = Field(
+        "kimi-cli", description="who writes the samples; kimi-cli takes whichever kimi is there"
+    )
+    dataset: str = Field(
+        "HuggingFaceH4/ultrafeedback_binarized", description="hub data set, local folder, or 'bundled'"
+    )
+    split: str = Field("train_prefs", description="split of the data set")
+    revision: str | None = Field(None, description="revision of the hub data set; none: the newest, recorded")
+    prompt_file: Path | None = Field(
+        None, description="a text file (a prompt a line) or JSONL file instead of a data set"
+    )
+    limit: int = Field(500, ge=1, le=1_000_000, description="accepted samples wanted in the output file, in all")
+    instances: int = Field(2, ge=1, le=64, description="generator instances that run at once")
+    seed: int = Field(0, ge=0, description="seed of the order of the prompts")
+    max_attempts: int = Field(3, ge=1, le=20, description="attempts before a prompt is set aside")
+    max_prompt_chars: int = Field(20_000, ge=1, description="longer prompts are left out, counted and said")
+    first_line_timeout: Seconds = Field(60, description="seconds until a teacher's first line")
+    silence_timeout: Seconds = Field(300, description="seconds without output until a call is ended")
+    total_timeout: Seconds = Field(900, description="seconds until a call is ended")
+    output: Path = Field(Path("artifacts/data/hegelion_kimi_training_data.jsonl"), description="the sample file")
+
+
+class TeacherSettings(Section):
+    """How the teacher is run."""
+
+    model: str | None = Field(
+        None, description="model alias for Kimi, or model folder or hub name for the local teacher"
+    )
+    max_new_tokens: int = Field(300, ge=40, le=32_768, description="tokens a sample may have (local teacher)")
+    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature (local teacher)")
+    batch: int = Field(6, ge=1, le=64, description="prompts an instance has in flight (local teacher)")
+
+
+class ConversionSettings(Section):
+    """Samples to training rows."""
+
+    template: Literal["student", "chatml"] = Field("student", description="the student's own chat template, or ChatML")
+    output: Path = Field(Path("artifacts/data/hegelion_scu_ready.jsonl"), description="the training rows")
+
+
+class TrainingSettings(Section):
+    """LoRA under the Shannon Control Unit."""
+
+    model: str = Field(
+        "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", description="student: hub name, folder or 'bundled'"
+    )
+    adapter_path: Path = Field(Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written")
+    batch_size: int = Field(4, ge=1, le=1024, description="rows an optimizer step sees")
+    iters: int = Field(500, ge=1, description="optimizer steps")
+    lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
+    max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")
+    num_layers: int = Field(-1, ge=-1, description="last layers that get LoRA; -1: all")
+    lora_rank: int = Field(16, ge=1, le=1024, description="rank of the LoRA matrices")
+    lora_alpha: float = Field(32.0, gt=0, description="scale of the update is alpha / rank")
+    lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the LoRA matrices")
+    target_s: float = Field(0.01, gt=0, lt=1, description="share S* of the update's cost that SCU holds")
+    kp: float = Field(0.8, ge=0, description="proportional gain of the controller, per relative error")
+    ki: float = Field(0.15, ge=0, description="integral gain of the controller, per relative error")
+    lambda_init: float = Field(1.0, ge=0, description="strength of the pull at the start; 0: plain LoRA")
+    prior_sigma: float = Field(0.01, gt=0, description="standard deviation of the prior on each LoRA weight")
+    tokens_per_epoch: int | None = Field(None, ge=1, description="N of the formulas; none: counted from the rows")
+    scu_update_freq: int = Field(10, ge=1, description="optimizer steps between updates of lambda")
+    report_every: int = Field(10, ge=1, description="optimizer steps between Step lines")
+    checkpoint_every: int = Field(25, ge=1, description="optimizer steps between checkpoints")
+    validation_share: float = Field(0.1, ge=0, lt=1, description="share of the prompts held out from training")
+    seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and split")
+
+
+class EvaluationSettings(Section):
+    """Base against adapter."""
+
+    prompts: Path | None = Field(None, description="held-out prompts, as for generation; none: the bundled ones")
+    answers: int = Field(6, ge=0, le=1000, description="prompts that both models answer")
+    max_new_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
+    seed: int = Field(0, ge=0, description="seed of the sampler")
+
+
+class Settings(Section):
+    """The whole tree. Relative paths are below the workspace."""
+
+    generation: GenerationSettings = GenerationSettings()
+    teacher: TeacherSettings = TeacherSettings()
+    conversion: ConversionSettings = ConversionSettings()
+    training: TrainingSettings = TrainingSettings()
+    evaluation: EvaluationSettings = EvaluationSettings()
+
+
+DEMO: Mapping[str, object] = {
+    "generation.teacher": "local",
+    "generation.dataset": BUNDLED,
+    "generation.limit": 12,
+    "generation.output": "artifacts/demo/data/hegelion_kimi_training_data.jsonl",
+    "conversion.output": "artifacts/demo/data/hegelion_scu_ready.jsonl",
+    "teacher.max_new_tokens": 300,
+    "training.model": BUNDLED,
+    "training.adapter_path": "artifacts/demo/adapters/hegelion_demo",
+    "training.batch_size": 1,
+    "training.iters": 24,
+    "training.lr": 2e-4,
+    "training.max_seq_length": 1024,
+    "training.num_layers": 8,
+    "training.lora_rank": 8,
+    "training.lora_alpha": 16.0,
+    "training.target_s": 0.02,
+    "training.scu_update_freq": 2,
+    "training.report_every": 2,
+    "training.checkpoint_every": 6,
+    "training.validation_share": 0.17,
+    "evaluation.max_new_tokens": 150,
+}
+"""What ``--demo`` sets: the main job in minutes, with real models and no account."""
+
+
+@dataclass(frozen=True)
+class ResolvedSettings:
+    """The settings of a run and where each value came from (``section.name`` to source)."""
+
+    settings: Settings
+    sources: Mapping[str, Source]
+
+
+def names() -> list[str]:
+    """Every setting's name, ``section.name``, in the order of the tree."""
+    return [f"{section}.{name}" for section, model in _sections().items() for name in model.model_fields]
+
+
+def resolve(
+    workspace: Path,
+    flags: Mapping[str, object],
+    *,
+    demo: bool = False,
+    environment: Mapping[str, str] | None = None,
+) -> ResolvedSettings:
+    """Merge all sources, the later ones over the earlier.
+
+    Args:
+        workspace: the folder in which ``hegelion.toml`` may lie.
+        flags: setting name to value, only those that were given.
+        demo: put the demo's values over file and environment.
+        environment: the process's, unless given.
+
+    Raises:
+        UserError: an unknown setting (with the nearest name) or a value that is not valid, and where it stands.
+    """
+    layers: list[tuple[Source, str, Mapping[str, object]]] = [
+        ("file", SETTINGS_FILE, _from_file(workspace / SETTINGS_FILE)),
+        ("environment", "environment", _from_environment(os.environ if environment is None else environment)),
+        ("demo", "demo", DEMO if demo else {}),
+        ("flag", "command line", flags),
+    ]
+    values: dict[str, object] = {}
+    sources: dict[str, Source] = dict.fromkeys(names(), "default")
+    places: dict[str, str] = {}
+    for source, place, layer in layers:
+        for name, value in layer.items():
+            _known(name, place)
+            values[name], sources[name], places[name] = value, source, place
+    tree: dict[str, dict[str, object]] = {}
+    for name, value in values.items():
+        section, _, key = name.partition(".")
+        tree.setdefault(section, {})[key] = value
+    try:
+        settings = Settings.model_validate(tree)
+    except ValidationError as error:
+        raise _explain(error, places) from None
+    return ResolvedSettings(settings, sources)
+
+
+def _sections() -> dict[str, type[Section]]:
+    found: dict[str, type[Section]] = {}
+    for name, field in Settings.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, Section):
+            found[name] = field.annotation
+    return found
+
+
+def _known(name: str, place: str) -> None:
+    if name in (known := names()):
+        return
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
+        other for other in known if other.partition(".")[2] == name.partition(".")[2]
+    ]
+    hint = f"Did you mean {near[0]}?" if near else f"The sections are {', '.join(_sections())}."
+    raise UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
+
+
+def _from_file(path: Path) -> dict[str, object]:
+    try:
+        table = tomllib.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"{path.name}: cannot be read ({error}).", "Check the file.", ExitCode.USAGE) from None
+    except tomllib.TOMLDecodeError as error:
+        raise UserError(f"{path.name}: not valid TOML: {error}.", "Mend that line.", ExitCode.USAGE) from None
+    values: dict[str, object] = {}
+    for section, content in table.items():
+        if not isinstance(content, dict):
+            _known(section, path.name)
+            continue
+        values.update({f"{section}.{name}": value for name, value in content.items()})
+    return values
+
+
+def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
+    values: dict[str, object] = {}
+    for variable, value in environment.items():
+        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
+            section, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
+            values[f"{section}.{name}"] = value
+    return values
+
+
+def _explain(error: ValidationError, places: Mapping[str, str]) -> UserError:
+    first = error.errors(include_url=False)[0]
+    name = ".".join(str(part) for part in first["loc"][:2])
+    shown = repr(first["input"])[:80]
+    return UserError(
+        f"{places.get(name, 'settings')}: {name} = {shown} is not valid: {first['msg']}.",
+        "See 'hegelion-console --help' for each setting's meaning.",
+        ExitCode.USAGE,
+    )

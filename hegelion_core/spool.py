@@ -1,0 +1,67 @@
+"""Following files that a child process writes: spools, logs and reports."""
+
+from __future__ import annotations
+
+import asyncio
+import codecs
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+
+MAX_LINE = 64 * 1024
+"""Characters of a line that are handed on; the file keeps the whole of it."""
+_CHUNK = 1 << 18
+
+
+class LineReader:
+    """Whole lines from a file that grows. Decodes UTF-8 with replacement; starts anew if the file was cut."""
+
+    def __init__(self, path: Path, offset: int = 0) -> None:
+        self.path = path
+        self.offset = offset
+        self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
+        self._rest = ""
+
+    def read(self) -> list[str]:
+        """The lines that are new and whole; empty if there are none or the file is not there."""
+        try:
+            with open(self.path, "rb") as file:
+                if file.seek(0, 2) < self.offset:
+                    self.offset, self._rest = 0, ""
+                file.seek(self.offset)
+                data = file.read(_CHUNK)
+        except FileNotFoundError:
+            return []
+        self.offset += len(data)
+        *lines, rest = (self._rest + self._decoder.decode(data)).split("\n")
+        self._rest = rest[:MAX_LINE]
+        return [line[:MAX_LINE].removesuffix("\r") for line in lines]
+
+    def finish(self) -> list[str]:
+        """What is left without a newline."""
+        rest, self._rest = self._rest, ""
+        return [rest] if rest else []
+
+
+async def follow(
+    path: Path, ended: Callable[[], bool], interval: float = 0.05, offset: int = 0
+) -> AsyncIterator[list[str]]:
+    """Batches of lines as they are appended, until ``ended()`` is true and the file is drained.
+
+    Args:
+        path: the file; it need not be there yet.
+        ended: true when the writer has ended.
+        interval: seconds between looks at a quiet file. (A look costs one ``open`` and ``seek``; notification would
+            need another mechanism on each system.)
+        offset: byte at which to begin.
+    """
+    reader = LineReader(path, offset)
+    while True:
+        last = ended()
+        while lines := reader.read():
+            yield lines
+            await asyncio.sleep(0)
+        if last:
+            break
+        await asyncio.sleep(interval)
+    if lines := reader.finish():
+        yield lines

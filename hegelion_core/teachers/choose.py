@@ -1,0 +1,21 @@
+"""Which module is which teacher."""
+
+from __future__ import annotations
+
+from hegelion_core.settings import Settings, TeacherName
+from hegelion_core.supervisor import Supervisor
+from hegelion_core.teachers.teacher import Teacher
+from hegelion_core.workspace import RunFolder, Workspace
+
+
+def make_teacher(
+    name: TeacherName, supervisor: Supervisor, *, run: RunFolder, place: Workspace, settings: Settings
+) -> Teacher:
+    """The teacher called ``name``, not started yet."""
+    if name == "local":
+        from hegelion_core.teachers.local import LocalTeacher
+
+        return LocalTeacher(supervisor, run=run, workspace=place, settings=settings)
+    from hegelion_core.teachers.kimi import KimiTeacher
+
+    return KimiTeacher(supervisor, run=run, workspace=place, settings=settings)

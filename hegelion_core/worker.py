@@ -1,0 +1,68 @@
+"""What every child process of ours shares: its run, its reports to the core, how it stops and how it fails.
+
+A worker is started as ``python -m <module> <job file>``. It prints log lines for people on standard output and
+standard error, and appends typed events to its report file, which the core follows.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core import events, workspace
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.settings import Settings
+
+
+class Job(msgspec.Struct, frozen=True, kw_only=True):
+    """What a worker is told: the content of its job file."""
+
+    root: str
+    demo: bool
+    run: str
+    """Folder of the run."""
+    reports: str
+    """File to which the worker appends its events."""
+    settings: dict[str, object]
+    """The settings tree, as JSON."""
+    arguments: dict[str, str] = {}
+
+
+class Worker:
+    """A child process's view of its run."""
+
+    def __init__(self, job: Job) -> None:
+        self.settings = Settings.model_validate(job.settings)
+        self.workspace = workspace.Workspace(Path(job.root), job.demo)
+        self.run = workspace.RunFolder(Path(job.run))
+        self.arguments = job.arguments
+        self.stop_requested = threading.Event()
+        """Set by SIGTERM or SIGINT: save what is worth saving and return."""
+        self._reports = Path(job.reports)
+
+    def report(self, event: events.Event) -> None:
+        """Tell the core what happened; durable when this returns."""
+        workspace.append(self._reports, events.encode(event))
+
+
+def main(work: Callable[[Worker], None]) -> None:
+    """Run a worker's ``work`` and exit.
+
+    Exit codes: 0 done, 130 stopped on request, a ``UserError``'s own code, 1 for anything unforeseen.
+    """
+    job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
+    worker = Worker(job)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: worker.stop_requested.set())
+    try:
+        work(worker)
+    except UserError as error:
+        print(error, file=sys.stderr, flush=True)  # noqa: T201 - a worker's log
+        worker.report(events.WorkerFailed(message=error.message, hint=error.hint, exit_code=error.exit_code))
+        sys.exit(error.exit_code)
+    sys.exit(ExitCode.INTERRUPTED if worker.stop_requested.is_set() else ExitCode.DONE)

@@ -1,0 +1,194 @@
+"""Where things live under ``artifacts/``, and how files are written so that nothing is torn.
+
+Appends are one write of whole records and an fsync; replacements are write beside, fsync, rename, fsync of the folder.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import hashlib
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PACKAGE = Path(__file__).parent
+
+
+@dataclass(frozen=True)
+class Workspace:
+    """A user's folder. With ``demo`` everything lives in ``artifacts/demo``, in the same layout."""
+
+    root: Path
+    demo: bool = False
+
+    @property
+    def artifacts(self) -> Path:
+        return self.root / "artifacts" / "demo" if self.demo else self.root / "artifacts"
+
+    @property
+    def runs(self) -> Path:
+        return self.artifacts / "runs"
+
+    @property
+    def logs(self) -> Path:
+        return self.artifacts / "logs"
+
+    @property
+    def models(self) -> Path:
+        """Models that were made here, such as the bundled one as a model folder."""
+        return self.artifacts / "models"
+
+    @property
+    def core_pointer(self) -> Path:
+        """Says where the running core is: socket, process id, run folder."""
+        return self.artifacts / "core.json"
+
+    def resolve(self, path: Path) -> Path:
+        """A path of the settings: relative ones lie below the workspace."""
+        return path if path.is_absolute() else self.root / path
+
+    def generator_log(self, instance: int) -> Path:
+        """Log of a generator instance; instances count from 1."""
+        return self.logs / f"generator_{instance}.log"
+
+    @property
+    def train_log(self) -> Path:
+        return self.logs / "train.log"
+
+    def run(self, run_id: str) -> RunFolder:
+        return RunFolder(self.runs / run_id)
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """``artifacts/runs/<run id>/``."""
+
+    path: Path
+
+    @property
+    def id(self) -> str:
+        return self.path.name
+
+    @property
+    def events(self) -> Path:
+        return self.path / "events.jsonl"
+
+    @property
+    def settings(self) -> Path:
+        return self.path / "settings.json"
+
+    @property
+    def metrics(self) -> Path:
+        """Every optimizer step, one JSON object a line."""
+        return self.path / "metrics.jsonl"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.path / "checkpoints"
+
+    @property
+    def prompts(self) -> Path:
+        """The prompts in the order in which they are asked."""
+        return self.path / "prompts.jsonl"
+
+    @property
+    def evaluation(self) -> Path:
+        return self.path / "evaluation.json"
+
+    @property
+    def spool(self) -> Path:
+        return self.path / "spool"
+
+    @property
+    def calls(self) -> Path:
+        """A folder for each call to a teacher that has not been handled yet."""
+        return self.spool / "calls"
+
+    def reports(self, worker: str) -> Path:
+        """Events that a child process of ours appends, which the core follows."""
+        return self.spool / f"{worker}.reports.jsonl"
+
+
+def append(path: Path, data: bytes) -> None:
+    """Append whole records durably: one write, fsync.
+
+    Raises:
+        OSError: nothing was appended (a short write is cut back).
+    """
+    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        append_to(fd, data)
+    finally:
+        os.close(fd)
+
+
+def append_to(fd: int, data: bytes) -> None:
+    """``append`` on an open descriptor, for those that append often."""
+    size = os.fstat(fd).st_size
+    try:
+        written = os.write(fd, data)
+        if written != len(data):
+            raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fitted")
+        os.fsync(fd)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(fd, size)
+        raise
+
+
+def replace(path: Path, data: bytes) -> None:
+    """Write ``path`` anew, atomically and durably: readers see the old content or the new, never a part."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make renames and new names in a folder durable."""
+    fd = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def link(path: Path, target: str) -> None:
+    """A relative symbolic link, replaced atomically."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.link")
+    beside.unlink(missing_ok=True)
+    beside.symlink_to(target)
+    beside.replace(path)
+
+
+def sha256(path: Path) -> str:
+    """Hash of a file's content, or for a folder of its files' names and contents in order."""
+    digest = hashlib.sha256()
+    if path.is_dir():
+        for part in sorted(p for p in path.rglob("*") if p.is_file() and not p.is_symlink()):
+            digest.update(f"{part.relative_to(path)}\0{sha256(part)}\n".encode())
+        return digest.hexdigest()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Hold an exclusive lock on ``path``, waiting for it; the kernel frees it when its holder dies."""
+    fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)

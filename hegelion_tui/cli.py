@@ -1,0 +1,168 @@
+"""``hegelion-console``: mounts the commands; without one, opens the console.
+
+What is heavy is imported only by the command that needs it: ``--help``, ``--version``, ``--status`` and ``--run-all``
+load neither textual nor mlx nor datasets.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+from hegelion_core import __version__
+from hegelion_core.commands.options import (
+    CONTEXT,
+    DEMO,
+    DRY_RUN,
+    JSON,
+    NEW,
+    PROMPTS,
+    SET,
+    TEMPLATE,
+    TRAINING,
+    WORKSPACE,
+    flags_of,
+    setting,
+)
+from hegelion_core.errors import ExitCode, UserError
+
+COMMANDS = {
+    "generate": ("hegelion_core.commands.stage", "Ask the teacher until the file holds enough samples."),
+    "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
+    "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
+    "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
+}
+"""Name to module and one line of help; a module is imported when its command is used."""
+
+
+class Door(click.Group):
+    """The top command: its sub-commands are loaded when they are used."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, _ = COMMANDS[cmd_name]
+        command = getattr(importlib.import_module(module), cmd_name)
+        assert isinstance(command, click.Command)  # noqa: S101
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in COMMANDS.items()])
+
+
+@click.group(cls=Door, invoke_without_command=True, context_settings=CONTEXT)
+@click.option("--run-all", is_flag=True, help="Every stage without the console, from prompts to an evaluated adapter.")
+@click.option("--status", is_flag=True, help="Say where the newest run stands, from its files alone.")
+@WORKSPACE
+@DEMO
+@setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy or local.")
+@setting("--student", "training.model", "Hub name, local folder or 'bundled'.")
+@setting("--output", "generation.output", "The sample file.")
+@PROMPTS
+@TEMPLATE
+@TRAINING
+@SET
+@NEW
+@JSON
+@DRY_RUN
+@click.option("--model", hidden=True)
+@click.version_option(__version__, prog_name="hegelion-console")
+@click.pass_context
+def door(
+    context: click.Context,
+    /,
+    *,
+    run_all: bool,
+    status: bool,
+    workspace: Path,
+    demo: bool,
+    new: bool,
+    as_json: bool,
+    dry_run: bool,
+    model: str | None,
+    **values: object,
+) -> None:
+    """Turn prompts into a small model that reasons dialectically.
+
+    Without a command this opens the console. Results live below artifacts/ in the workspace.
+
+    \b
+    Examples:
+      hegelion-console --run-all --demo       the whole job in minutes, with small real models
+      hegelion-console --run-all              Kimi teaches DeepSeek-R1-Distill-Qwen-1.5B, 500 samples
+      hegelion-console                        the console
+    """
+    if context.invoked_subcommand is not None:
+        return
+    if model is not None:
+        raise UserError("--model is ambiguous here.", "Use --teacher or --student.", ExitCode.USAGE)
+    flags = flags_of(values)
+    if status:
+        from hegelion_core.commands.status import status as show_status
+
+        context.exit(show_status(workspace, demo=demo, as_json=as_json))
+    if run_all or dry_run:
+        from hegelion_core.commands.run_all import run_all as run
+
+        context.exit(run(workspace, flags, demo=demo, new=new, as_json=as_json, dry_run=dry_run))
+    context.exit(_open_console(workspace, flags, demo=demo))
+
+
+def _open_console(workspace: Path, flags: dict[str, object], *, demo: bool) -> int:
+    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+        raise UserError(
+            "The console needs a terminal, and this is none.",
+            "Use 'hegelion-console --run-all' where there is no terminal.",
+            ExitCode.USAGE,
+        )
+    import asyncio
+
+    from hegelion_core.settings import resolve
+    from hegelion_core.workspace import Workspace
+
+    root = workspace.resolve()
+    resolve(root, flags, demo=demo)  # bad settings are told here, before a core is started
+
+    from hegelion_tui.app import run_console
+
+    arguments = ["--workspace", str(root), *(["--demo"] if demo else [])]
+    arguments += [part for name, value in flags.items() for part in ("--set", f"{name}={value}")]
+    return asyncio.run(run_console(Workspace(root, demo), arguments))
+
+
+def main() -> None:
+    """The entry point: every error that a user can cause is one or two lines on standard error."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: list[str], command: click.Command = door) -> int:
+    """Run a command line; returns its exit code."""
+    try:
+        result: Any = command.main(arguments, prog_name="hegelion-console", standalone_mode=False)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        return error.exit_code
+    except click.ClickException as error:
+        print(f"error: {_in_words(error)}", file=sys.stderr)  # noqa: T201
+        return ExitCode.USAGE
+    except (click.Abort, KeyboardInterrupt):
+        return ExitCode.INTERRUPTED
+    return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _in_words(error: click.ClickException) -> str:
+    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "hegelion-console"
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption):
+        near = difflib.get_close_matches(error.option_name, error.possibilities or [], n=1)
+        message = f"{path}: no such option {error.option_name}." + (f" Did you mean {near[0]}?" if near else "")
+    return f"{message}\nSee '{path} --help'."
