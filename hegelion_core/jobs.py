@@ -83,7 +83,7 @@ class Jobs:
         if failure is not None:
             raise UserError(failure.message, failure.hint, ExitCode(failure.exit_code))
         if code != 0:
-            raise UserError(f"{name} {_how_it_ended(code)}.", f"Its last lines are in {logs}.")
+            raise UserError(f"{name} {_how_it_ended(code)}{_last_line(logs)}", f"Its last lines are in {logs}.")
 
     def _write_job(self, name: str, arguments: Mapping[str, str]) -> Path:
         reports = self._run.reports(name)
@@ -99,6 +99,13 @@ class Jobs:
         path = self._run.spool / f"{name}.job.json"
         workspace.replace(path, msgspec.json.encode(job))
         return path
+
+
+def _last_line(path: Path) -> str:
+    with open(path, "rb") as file:
+        file.seek(max(0, path.stat().st_size - 4096))
+        lines = file.read().decode("utf-8", "replace").strip().splitlines()
+    return f": {lines[-1].strip()[:200]}" if lines else "."
 
 
 def _how_it_ended(code: int) -> str:

@@ -20,6 +20,7 @@ from hegelion_core.jobs import Jobs
 from hegelion_core.settings import Settings
 from hegelion_core.supervisor import Supervisor
 from hegelion_core.teachers.choose import make_teacher
+from hegelion_core.teachers.teacher import Teacher, TeacherFault
 from hegelion_core.workspace import RunFolder, Workspace
 
 _GUIDE_NAMES = (("generator_ultrafeedback.log", "generator_pid.txt"), ("generator_instance2.log", "generator2_pid.txt"))
@@ -67,8 +68,7 @@ class Pipeline:
                 if code != ExitCode.DONE:
                     break
         except UserError as error:
-            code = error.exit_code
-            self._log.publish(events.NoticePosted(text=str(error), level="error"))
+            code = self._failed(stages[0], error)
         except asyncio.CancelledError:
             code = ExitCode.INTERRUPTED
         finally:
@@ -106,7 +106,7 @@ class Pipeline:
         for result in results:
             self._log.publish(result)
         if not self._completion.reason("generate", (), self._log.state):
-            await self._check_teacher()
+            self._log.publish(await self._check_teacher())
         await self._jobs.run("preflight", "hegelion_core.preflight")
         failed = [check for check in self._log.state.checks if isinstance(check, events.CheckFailed)]
         if failed:
@@ -115,16 +115,33 @@ class Pipeline:
             raise UserError(f"{first.name}: {first.detail}{more}", first.fix, ExitCode.NOT_READY)
         return f"{len(self._log.state.checks)} checks passed"
 
-    async def _check_teacher(self) -> None:
-        self._log.publish(await checklist.teacher(self._settings))
+    async def _check_teacher(self) -> events.CheckPassed | events.CheckFailed:
+        """Program, version and login. What the local teacher needs, its model, is checked by the preflight worker."""
+        if self._settings.generation.teacher == "local":
+            return events.CheckPassed(name="teacher", detail="local, no account needed")
+        teacher = self._make_teacher()
+        try:
+            info = await teacher.start()
+        except TeacherFault as fault:
+            return events.CheckFailed(name="teacher", detail=fault.message, fix=fault.hint)
+        finally:
+            await teacher.close()
+        return events.CheckPassed(name="teacher", detail=f"{info.name} {info.version} ({info.detail})")
+
+    def _make_teacher(self) -> Teacher:
+        return make_teacher(
+            self._settings.generation.teacher,
+            self._supervisor,
+            run=self._run,
+            place=self._place,
+            settings=self._settings,
+        )
 
     async def _generate(self) -> str:
         generation = self._settings.generation
         if not self._run.prompts.exists():
             await self._jobs.run("prompts", "hegelion_core.generation.sources")
-        teacher = make_teacher(
-            generation.teacher, self._supervisor, run=self._run, place=self._place, settings=self._settings
-        )
+        teacher = self._make_teacher()
         claims = Claims(self._samples)
         self._generator = Generator(
             run=self._run,

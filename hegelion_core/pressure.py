@@ -7,6 +7,7 @@ macOS: the kernel's memory pressure level. Sizes in bytes.
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -80,23 +81,15 @@ def judge(memory: Memory, stalled: float | None) -> Level:
     """The level that available memory and stalls amount to, the worse of the two."""
     # macOS keeps little memory "available" on purpose and tells its own level; its kernel is the judge there.
     share = memory.available / memory.total if memory.total and sys.platform != "darwin" else 1.0
-    by_share = next((level for limit, level in _AVAILABLE if share < limit), "normal")
-    by_stalls = next((level for limit, level in _STALLED if (stalled or 0.0) >= limit), "normal")
+    by_share: Level = next((level for limit, level in _AVAILABLE if share < limit), "normal")
+    by_stalls: Level = next((level for limit, level in _STALLED if (stalled or 0.0) >= limit), "normal")
     return max(by_share, by_stalls, key=_SEVERITY.index)
 
 
 def parse_psi(text: str) -> float | None:
     """``avg10`` of the ``some`` line of a PSI file, in percent; ``None`` if it is not there."""
-    for line in text.splitlines():
-        kind, *fields = line.split()
-        for field in fields:
-            name, _, value = field.partition("=")
-            if kind == "some" and name == "avg10":
-                try:
-                    return float(value)
-                except ValueError:
-                    return None
-    return None
+    found = re.search(r"^some .*?avg10=(\d+(?:\.\d+)?)", text, re.MULTILINE | re.ASCII)
+    return float(found[1]) if found else None
 
 
 def within_cgroup(memory: Memory, membership: str, mount: Path) -> Memory:
@@ -108,8 +101,8 @@ def within_cgroup(memory: Memory, membership: str, mount: Path) -> Memory:
         mount: where cgroups are mounted.
     """
     for folder, version in _cgroups(membership, mount):
-        limit = _number(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))  # noqa: PLR2004
-        used = _number(folder / ("memory.current" if version == 2 else "memory.usage_in_bytes"))  # noqa: PLR2004
+        limit = _number(folder / ("memory.max" if version == 2 else "memory.limit_in_bytes"))
+        used = _number(folder / ("memory.current" if version == 2 else "memory.usage_in_bytes"))
         if limit is None or used is None or limit >= memory.total:  # version 1 says "no limit" by a huge number
             continue
         # Files that were read and may be dropped at any time count as used, though they are available.
@@ -132,7 +125,7 @@ def _cgroups(membership: str, mount: Path) -> Iterator[tuple[Path, int]]:
 
 
 def _inactive_files(stat: str) -> int:
-    fields = dict(pair for line in stat.splitlines() if len(pair := line.split()) == 2)  # noqa: PLR2004
+    fields = dict(pair for line in stat.splitlines() if len(pair := line.split()) == 2)
     value = fields.get("total_inactive_file", fields.get("inactive_file", "0"))
     return int(value) if value.isdigit() else 0
 

@@ -29,6 +29,8 @@ from hegelion_core.workspace import Workspace
 
 POLL = 0.1
 """Seconds between a client's looks at the event log."""
+ANSWER_PATIENCE = 5.0
+"""Seconds in which a core that is well answers a new client."""
 IDLE_PATIENCE = 10.0
 """Seconds that a detached core without work waits for a face."""
 START_PATIENCE = 20.0
@@ -72,6 +74,7 @@ class Service:
         self._server: asyncio.Server | None = None
         self._socket = socket_path(core.place)
         self._connections: set[asyncio.Task[None]] = set()
+        self._closing = False
 
     @property
     def clients(self) -> int:
@@ -93,6 +96,7 @@ class Service:
 
     async def close(self) -> None:
         """Hang up on everyone and remove socket and pointer."""
+        self._closing = True
         self._core.place.core_pointer.unlink(missing_ok=True)
         if self._server is not None:
             self._server.close()
@@ -106,7 +110,8 @@ class Service:
         assert task is not None  # noqa: S101 - a coroutine always runs in one
         self._connections.add(task)
         try:
-            while line := await reader.readline():
+            # A connection that was accepted while the service closed is hung up on here.
+            while not self._closing and (line := await reader.readline()):
                 writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
                 await writer.drain()
         except (ConnectionError, ValueError, asyncio.CancelledError):
@@ -162,7 +167,14 @@ class Client:
             reader, writer = await asyncio.open_unix_connection(pointer.socket)
         except OSError:
             return None
-        return cls(place, pointer, reader, writer)
+        client = cls(place, pointer, reader, writer)
+        try:
+            async with asyncio.timeout(ANSWER_PATIENCE):
+                await client._ask("ping")
+        except (UserError, TimeoutError):
+            await client.close()
+            return None
+        return client
 
     @property
     def place(self) -> Workspace:
@@ -175,7 +187,8 @@ class Client:
     @property
     def connected(self) -> bool:
         """Whether the core still has its end open."""
-        return not self._reader.at_eof() and not self._writer.is_closing()
+        reader = self._reader
+        return not reader.at_eof() and reader.exception() is None and not self._writer.is_closing()
 
     async def events(self) -> AsyncGenerator[AnyEvent, None]:
         """Events from now on, until the core is gone and its log is read to the end."""

@@ -217,9 +217,8 @@ def _sections() -> dict[str, type[Section]]:
 def _known(name: str, place: str) -> None:
     if name in (known := names()):
         return
-    near = difflib.get_close_matches(name, known, n=1, cutoff=0.5) or [
-        other for other in known if other.partition(".")[2] == name.partition(".")[2]
-    ]
+    same = [other for other in known if other.partition(".")[2] == name.rpartition(".")[2]]
+    near = same or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"The sections are {', '.join(_sections())}."
     raise UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
 

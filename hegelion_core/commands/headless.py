@@ -117,6 +117,8 @@ def _on_signals(core: Core, output: Output) -> _Stop:
 
 def _summarise(place: Workspace, resolved: ResolvedSettings, state: RunState, code: ExitCode, output: Output) -> None:
     settings = resolved.settings
+    if not state.sample_path:
+        return
     for line in summary(
         state,
         rows=place.resolve(settings.conversion.output),

@@ -7,6 +7,7 @@ It writes ``prompts.jsonl`` of the run: distinct prompts in the order in which t
 from __future__ import annotations
 
 import hashlib
+import signal
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
@@ -136,6 +137,7 @@ def _counts(left_out: Counter[str]) -> str:
 
 def work(worker: Worker) -> None:
     """Prepare the prompts and report ``PromptsPrepared``; or, to check, print what was found."""
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save, and a network may be slow to let go
     settings, workspace = worker.settings.generation, worker.workspace
     held_out = frozenset(prompt_id(p.text) for p in evaluation_prompts(worker.settings.evaluation, workspace))
     if worker.arguments.get("check") == "1":
@@ -143,22 +145,11 @@ def work(worker: Worker) -> None:
         return
     name, found = open_source(settings, workspace)
     _log(f"Reading prompts from {name}.")
-    selection = select(
-        _until_stopped(found, worker), seed=settings.seed, max_chars=settings.max_prompt_chars, held_out=held_out
-    )
-    if worker.stop_requested.is_set():
-        return
+    selection = select(found, seed=settings.seed, max_chars=settings.max_prompt_chars, held_out=held_out)
     _log(f"{len(selection.prompts)} prompts. Left out: {_counts(selection.left_out) or 'none'}.")
     _enough(selection, settings.limit, name)
     _write(worker.run.prompts, selection.prompts)
     worker.report(PromptsPrepared(count=len(selection.prompts), source=name))
-
-
-def _until_stopped(found: Iterator[SourcePrompt], worker: Worker) -> Iterator[SourcePrompt]:
-    for prompt in found:
-        if worker.stop_requested.is_set():
-            return
-        yield prompt
 
 
 def _write(path: Path, prompts: list[Prompt]) -> None:

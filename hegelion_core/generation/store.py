@@ -101,13 +101,12 @@ class SampleStore:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         with workspace.locked(self.path.with_name(f".{self.path.name}.lock")):
             self.refresh()
+            self._end_torn_line()
             if prompt_id(sample.instruction) in self.done:
                 return "duplicate"
             if self.accepted >= limit:
                 return "full"
-            line = msgspec.json.encode(sample) + b"\n"
-            # A writer that was killed may have left a line without an end; ours must not become part of it.
-            workspace.append(self.path, b"\n" + line if self._torn() else line)
+            workspace.append(self.path, msgspec.json.encode(sample) + b"\n")
             self.refresh()
         return "accepted"
 
@@ -117,8 +116,11 @@ class SampleStore:
         workspace.append(self.rejected_path, msgspec.json.encode(answer) + b"\n")
         self.rejected += 1
 
-    def _torn(self) -> bool:
-        return self.path.exists() and self.path.stat().st_size > self._offset
+    def _end_torn_line(self) -> None:
+        """A writer that was killed may have left a line without an end; the next must not become part of it."""
+        if self.path.exists() and self.path.stat().st_size > self._offset:
+            workspace.append(self.path, b"\n")
+            self.refresh()
 
     def _reset(self, inode: int) -> None:
         self._inode, self._offset, self.foreign, self.unusable = inode, 0, 0, 0

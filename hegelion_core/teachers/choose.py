@@ -18,4 +18,4 @@ def make_teacher(
         return LocalTeacher(supervisor, run=run, workspace=place, settings=settings)
     from hegelion_core.teachers.kimi import KimiTeacher
 
-    return KimiTeacher(supervisor, run=run, workspace=place, settings=settings)
+    return KimiTeacher(supervisor, run=run, workspace=place, settings=settings, dialect=name)

@@ -1,0 +1,44 @@
+"""The child process that converts: ``python -m hegelion_core.conversion.worker <job file>``.
+
+Input and output are those of the settings, unless the job's arguments name ``input`` and ``output``.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from hegelion_core.conversion.convert import ConversionStoppedError, convert_file, counts
+from hegelion_core.conversion.rendering import chatml, load_format
+from hegelion_core.events import RowsConverted
+from hegelion_core.models.loading import locate
+from hegelion_core.worker import Worker, main
+
+
+def work(worker: Worker) -> None:
+    """Convert, and report ``RowsConverted``."""
+    settings = worker.settings
+    source = worker.workspace.resolve(Path(worker.arguments.get("input", settings.generation.output)))
+    target = worker.workspace.resolve(Path(worker.arguments.get("output", settings.conversion.output)))
+    if settings.conversion.template == "chatml":
+        format_ = chatml()
+    else:
+        format_ = load_format(locate(settings.training.model, worker.workspace.models), "student")
+    _log(f"Converting {source} for {settings.training.model}: {format_.name} form.")
+    try:
+        tally = convert_file(source, target, format_, _log, worker.stop_requested.is_set)
+    except ConversionStoppedError:
+        return
+    _log(f"{tally.rows} rows in {target}." + (f" Skipped: {counts(tally.skipped)}." if tally.skipped else ""))
+    worker.report(
+        RowsConverted(
+            rows=tally.rows, skipped=dict(tally.skipped), path=str(target), template=settings.conversion.template
+        )
+    )
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a worker's log
+
+
+if __name__ == "__main__":
+    main(work)

@@ -1,0 +1,127 @@
+"""The recipe for a small teacher: four short turns instead of one long reply. Pure text.
+
+A small model can't keep four parts apart in one reply, but it can take one step: state a position, argue against that
+position, bring both together, answer. Each turn is a question of its own and shows only what it needs, since
+reading a prompt costs a small machine as much as writing.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+TurnName = Literal["thesis", "antithesis", "synthesis", "answer"]
+TURNS: tuple[TurnName, ...] = get_args(TurnName)
+RECIPE = "turns-1"
+"""Version of this recipe; part of each sample's metadata."""
+
+MAX_QUERY_CHARS = 2000
+"""Of a longer query a turn shows the beginning and the end: a small model loses the thread of more."""
+LEAST_BUDGET = 10
+"""Tokens that a turn gets at the very least."""
+
+_SHARES: Mapping[TurnName, float] = {"thesis": 0.21, "antithesis": 0.25, "synthesis": 0.27, "answer": 0.27}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What a small model is asked in one turn."""
+
+    name: TurnName
+    system: str
+    user: str
+    opening: str
+    """The first words of the reply. The model goes on from there, which holds it to the turn's purpose."""
+
+
+def turn(name: TurnName, query: str, earlier: Mapping[TurnName, str], correction: str | None = None) -> Turn:
+    """The turn ``name`` about ``query``.
+
+    Args:
+        name: which turn.
+        query: the question.
+        earlier: the replies of the turns before it, cleaned.
+        correction: the fault of an answer before, when this asks again.
+
+    Raises:
+        KeyError: an earlier turn that this one needs is missing.
+    """
+    system, opening = _SYSTEMS[name], _OPENINGS[name]
+    if correction is not None:
+        system = f"{system} Avoid this fault of an earlier reply: {correction}"
+    return Turn(name, system, _user(name, _shortened(query), earlier), opening)
+
+
+def budgets(total: int) -> dict[TurnName, int]:
+    """Tokens of each turn; together at most ``total``, if that is 4 * ``LEAST_BUDGET`` or more."""
+    return {name: max(LEAST_BUDGET, int(total * share)) for name, share in _SHARES.items()}
+
+
+def clean(reply: str) -> str:
+    """A turn's reply as it goes into a sample; nothing is added.
+
+    Takes away what a small model wraps around its words (thinking, tags, role names, labels such as ``Thesis:``), and
+    what follows the last whole sentence, so that a spent budget leaves no half of one. A reply without any whole
+    sentence stays as it is.
+    """
+    text = _TAGS.sub("", reply.rpartition("</think>")[2])
+    lines = (_LABEL.sub("", line).rstrip() for line in text.splitlines())
+    text = re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip().strip('"“”').strip()
+    ends = [found.end() for found in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text
+
+
+def is_whole(text: str) -> bool:
+    """Whether a cleaned text ends with a sentence's end."""
+    return bool(ends := [found.end() for found in _SENTENCE_END.finditer(text)]) and ends[-1] == len(text)
+
+
+def assemble(thesis: str, antithesis: str, synthesis: str, answer: str) -> str:
+    """The four replies as one output, in the form of the sample contract."""
+    sections = f"**THESIS**: {thesis}\n**ANTITHESIS**: {antithesis}\n**SYNTHESIS**: {synthesis}"
+    return f"<thought>\n{sections}\n</thought>\n{answer}"
+
+
+_SYSTEMS: Mapping[TurnName, str] = {
+    "thesis": "You take a clear side and defend it in two sentences.",
+    "antithesis": "You are a sharp critic. You argue against the claim in two sentences.",
+    "synthesis": "You reconcile two opposing views in two sentences.",
+    "answer": "You give clear, practical answers in two sentences.",
+}
+_OPENINGS: Mapping[TurnName, str] = {
+    "thesis": "",
+    "antithesis": "However,",
+    "synthesis": "Both views are partly right:",
+    "answer": "",
+}
+_TAGS = re.compile(r"</?(?:thought|think)>", re.IGNORECASE)
+_LABEL = re.compile(
+    r"^\s*(?:[#>*_-]+\s*)?(?:\*\*|__)?\s*(?:assistant|user|system|(?:the )?(?:thesis|antithesis|synthesis)"
+    r"|(?:the )?(?:final )?answer)"
+    r"\s*(?:\*\*|__)?\s*:\s*(?:\*\*|__)?\s*",
+    re.IGNORECASE,
+)
+# A full stop after a lone number is the mark of a list item, not an end.
+_SENTENCE_END = re.compile(r"(?:(?<!^\d)(?<!\n\d)\.|[!?])[\"'”’)\]*]*(?=\s|$)|[。！？]")
+
+
+def _user(name: TurnName, query: str, earlier: Mapping[TurnName, str]) -> str:
+    if name == "thesis":
+        return f"{query}\nTake one side and give your best reason."
+    if name == "antithesis":
+        return f"Question: {query}\nClaim: {earlier['thesis']}\nExplain why this claim is wrong and what it overlooks."
+    if name == "synthesis":
+        return (
+            f"Question: {query}\nOne view: {earlier['thesis']}\nOpposing view: {earlier['antithesis']}\n"
+            "Explain when each view holds, and combine them into a better position."
+        )
+    return f"{query}\nConsider: {earlier['synthesis']}\nGive your final answer and one practical piece of advice."
+
+
+def _shortened(query: str) -> str:
+    if len(query) <= MAX_QUERY_CHARS:
+        return query
+    half = MAX_QUERY_CHARS // 2
+    return f"{query[:half]}\n[...]\n{query[-half:]}"

@@ -1,0 +1,1 @@
+"""Base against adapter, on rows and prompts that training never saw."""

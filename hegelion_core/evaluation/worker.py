@@ -1,0 +1,184 @@
+"""The child process that evaluates: ``python -m hegelion_core.evaluation.worker <job file>``.
+
+The base goes first, then the adapter is put on the same weights. What the base did is kept beside the result until
+both are done, so that an evaluation that was ended goes on with the adapter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core import workspace
+from hegelion_core.conversion.rendering import ChatFormat, chatml, student_format
+from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.evaluation.summary import Evaluation, Side, compare, finished, lines
+from hegelion_core.events import EvaluationProgressed
+from hegelion_core.generation.sources import evaluation_prompts
+from hegelion_core.models.blas import prepare_mlx
+from hegelion_core.models.loading import LoadedModel, apply_adapter, load, locate
+from hegelion_core.training.batching import Batch, BatchPlan, EncodedRows, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.worker import Worker, main
+
+
+class _Partial(msgspec.Struct, frozen=True):
+    """The base's side, and the hash of all that it depends on."""
+
+    key: str
+    base: Side
+
+
+@dataclass(frozen=True)
+class Examination:
+    """What both models are asked."""
+
+    worker: Worker
+    held_out: EncodedRows
+    prompts: list[str]
+    """The questions."""
+    format_: ChatFormat
+
+    def take(self, loaded: LoadedModel, who: str) -> Side | None:
+        """One model's side, or none if it was asked to stop. ``who`` is ``base`` or ``adapter``."""
+        from hegelion_core.evaluation.answers import answer_prompts
+
+        begun = time.monotonic()
+        loaded.model.eval()  # the adapter's layers come in training mode, with dropout
+        loss = self._loss(loaded, who)
+        settings, stop = self.worker.settings.evaluation, self.worker.stop_requested.is_set
+        if stop():
+            return None
+        answers = answer_prompts(
+            loaded.model,
+            loaded.tokenizer,
+            [self.format_.prompt(STUDENT_SYSTEM, question) for question in self.prompts],
+            opened=self.format_.opened,
+            max_new_tokens=settings.max_new_tokens,
+            seed=settings.seed,
+            done=lambda count: self._progress(f"{who} answers", count, len(self.prompts)),
+            stop=stop,
+        )
+        if answers is None:
+            return None
+        seconds = time.monotonic() - begun
+        tokens = sum(answer.tokens for answer in answers)
+        _log(f"{who}: loss {'-' if loss is None else f'{loss:.3f}'}, {tokens} tokens of answers, {seconds:.1f} s.")
+        return Side(loss_nats_per_token=loss, answers=tuple(answers), seconds=round(seconds, 3))
+
+    def _loss(self, loaded: LoadedModel, who: str) -> float | None:
+        from hegelion_core.training.loss import mean_loss
+
+        if not self.held_out.rows:
+            return None
+        training = self.worker.settings.training
+        plan = BatchPlan(self.held_out.rows, training.batch_size, training.seed)
+        return mean_loss(loaded.model, self._counted(plan, f"{who} loss"))
+
+    def _counted(self, plan: BatchPlan, what: str) -> Iterator[Batch]:
+        for number, batch in enumerate(plan.every_row_once(), start=1):
+            yield batch
+            self._progress(what, number, plan.batches_per_epoch)
+
+    def _progress(self, what: str, done: int, total: int) -> None:
+        self.worker.report(EvaluationProgressed(what=what, done=done, total=total))
+
+
+def work(worker: Worker) -> None:
+    """Evaluate base and adapter, write ``evaluation.json``, report ``EvaluationFinished``."""
+    _log(prepare_mlx())
+    settings, place = worker.settings, worker.workspace
+    adapter = place.resolve(settings.training.adapter_path)
+    if not (adapter / "adapter_config.json").is_file():
+        raise UserError(f"{adapter}: holds no adapter.", "Train first: hegelion-console train.", ExitCode.USAGE)
+    data = place.resolve(settings.conversion.output)
+    _, held_out = split_rows(read_rows(data), settings.training.validation_share, settings.training.seed)
+    questions = [p.text for p in evaluation_prompts(settings.evaluation, place)][: settings.evaluation.answers]
+
+    folder = locate(settings.training.model, place.models)
+    loaded = load(folder)
+    examination = Examination(
+        worker,
+        encode_rows(held_out, encoder(loaded.tokenizer), settings.training.max_seq_length),
+        questions,
+        chatml() if settings.conversion.template == "chatml" else student_format(loaded.tokenizer, folder.name),
+    )
+    base = _base(examination, loaded, _key(worker, data, folder, questions))
+    if base is None:
+        return
+    apply_adapter(loaded.model, adapter)
+    if (other := examination.take(loaded, "adapter")) is None:
+        return
+    _finish(
+        worker,
+        compare(
+            base,
+            other,
+            prompts=questions,
+            student=settings.training.model,
+            adapter_path=str(adapter),
+            validation_rows=len(examination.held_out.rows),
+            validation_tokens=examination.held_out.supervised,
+            max_new_tokens=settings.evaluation.max_new_tokens,
+        ),
+    )
+
+
+def _base(examination: Examination, loaded: LoadedModel, key: str) -> Side | None:
+    path = _partial_path(examination.worker)
+    if (kept := _read_partial(path)) is not None and kept.key == key:
+        _log("The base was evaluated before; going on with the adapter.")
+        return kept.base
+    if (base := examination.take(loaded, "base")) is not None:
+        workspace.replace(path, msgspec.json.encode(_Partial(key, base)))
+    return base
+
+
+def _read_partial(path: Path) -> _Partial | None:
+    try:
+        return msgspec.json.decode(path.read_bytes(), type=_Partial)
+    except (OSError, msgspec.DecodeError):
+        return None  # none, or damaged: the base is evaluated again
+
+
+def _partial_path(worker: Worker) -> Path:
+    return worker.run.path / "evaluation.base.json"
+
+
+def _key(worker: Worker, data: Path, folder: Path, questions: list[str]) -> str:
+    settings = worker.settings
+    parts = [
+        str(folder),
+        workspace.sha256(data),
+        settings.training.model_dump_json(
+            include={"model", "max_seq_length", "validation_share", "seed", "batch_size"}
+        ),
+        settings.evaluation.model_dump_json(),
+        settings.conversion.template,
+        STUDENT_SYSTEM,
+        *questions,
+    ]
+    return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def _finish(worker: Worker, evaluation: Evaluation) -> None:
+    path = worker.run.evaluation
+    workspace.replace(path, msgspec.json.format(msgspec.json.encode(evaluation), indent=2) + b"\n")
+    _partial_path(worker).unlink(missing_ok=True)
+    event = finished(evaluation, str(path))
+    for line in lines(event):
+        _log(line)
+    worker.report(event)
+
+
+def _log(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - a worker's log
+
+
+if __name__ == "__main__":
+    main(work)

@@ -1,0 +1,1 @@
+"""Models on this machine: found, made, loaded and computed fast."""

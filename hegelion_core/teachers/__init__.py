@@ -1,0 +1,1 @@
+"""Teachers: who answers a prompt dialectically. One module a teacher, one protocol."""

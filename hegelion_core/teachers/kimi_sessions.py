@@ -1,0 +1,108 @@
+"""What a Kimi call leaves in Kimi's home: token counts worth reading, and session folders to be removed.
+
+Every unattended call leaves a session behind. Sessions are filed by the folder in which the program ran, and ours run
+in folders with names of their own, so nothing else is ever touched.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core.teachers.kimi_output import Dialect
+
+PREFIX = "hegelion-"
+"""How the names of our working folders begin."""
+
+
+@dataclass(frozen=True)
+class Usage:
+    """What a call cost, as its session tells."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    truncated: bool
+    """The token limit cut the answer; the program's own output does not say so."""
+
+
+_Tokens = dict[str, int]
+"""Token counts: ``output``, and several that begin with ``input`` (fresh, read from a cache, written to it)."""
+
+
+class _Event(msgspec.Struct, frozen=True):
+    type: str = ""
+    usage: _Tokens | None = None
+    finish_reason: str = msgspec.field(default="", name="finishReason")
+
+
+class _Payload(msgspec.Struct, frozen=True):
+    token_usage: _Tokens | None = None
+
+
+class _Message(msgspec.Struct, frozen=True):
+    payload: _Payload = _Payload()
+
+
+class _Line(msgspec.Struct, frozen=True):
+    event: _Event = _Event()
+    message: _Message = _Message()
+
+
+_decoder: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
+
+
+def read_usage(wire: Iterable[bytes]) -> Usage | None:
+    """The token counts in the lines of a session's ``wire.jsonl``; none where it tells none."""
+    counted: list[_Tokens] = []
+    truncated = False
+    for line in wire:
+        try:
+            found = _decoder.decode(line)
+        except msgspec.DecodeError:
+            continue  # a record of another kind
+        tokens = found.message.payload.token_usage
+        if found.event.type == "step.end":
+            tokens = found.event.usage
+            truncated = found.event.finish_reason == "max_tokens"
+        if tokens is not None:
+            counted.append(tokens)
+    if not counted:
+        return None
+    read = sum(count for tokens in counted for name, count in tokens.items() if name.startswith("input"))
+    return Usage(read, sum(tokens.get("output", 0) for tokens in counted), truncated)
+
+
+def usage_of(home: Path, dialect: Dialect, workdir: Path) -> Usage | None:
+    """What the newest session of a working folder cost."""
+    pattern = "*/agents/main/wire.jsonl" if dialect == "kimi-code" else "*/wire.jsonl"
+    wires = [wire for folder in _folders(home, dialect, workdir) for wire in folder.glob(pattern)]
+    try:
+        with open(max(wires, key=lambda wire: wire.stat().st_mtime_ns), "rb") as file:
+            return read_usage(file)
+    except (ValueError, OSError):
+        return None
+
+
+def remove(home: Path, dialect: Dialect, workdir: Path) -> None:
+    """Delete the sessions of a working folder of ours; whatever cannot be deleted stays."""
+    for folder in _folders(home, dialect, workdir):
+        if dialect == "kimi-code":
+            for session in folder.glob("session_*"):
+                for mark in (home / "sessions" / ".index-dirty").glob(f"{session.name}.*"):
+                    mark.unlink(missing_ok=True)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _folders(home: Path, dialect: Dialect, workdir: Path) -> list[Path]:
+    if not workdir.name.startswith(PREFIX):
+        return []
+    sessions = home / "sessions"
+    if dialect == "kimi-code":
+        return list(sessions.glob(f"wd_{workdir.name}_*"))
+    name = hashlib.md5(str(workdir).encode(), usedforsecurity=False).hexdigest()
+    return [folder for folder in (sessions / name,) if folder.is_dir()]

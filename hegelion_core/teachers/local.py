@@ -1,0 +1,196 @@
+"""The local teacher: one engine process, in which a small model answers all instances' calls in one batch.
+
+The core's side. It speaks to the engine through files alone: a call's ``request.json`` asks, its ``out`` answers, and
+a request that is removed is a call that is cancelled. So an answer that was written whole outlives both processes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core import events, workspace
+from hegelion_core.dialectic import turns
+from hegelion_core.jobs import environment
+from hegelion_core.settings import BUNDLED, Settings
+from hegelion_core.spool import follow
+from hegelion_core.supervisor import Child, Supervisor
+from hegelion_core.teachers.teacher import REQUEST, Answer, Call, TeacherFault, TeacherInfo
+from hegelion_core.worker import Job
+from hegelion_core.workspace import RunFolder, Workspace
+
+NAME = "local"
+ENGINE = "hegelion_core.teachers.local_engine"
+OUT = "out"
+
+
+class _Line(msgspec.Struct, frozen=True, kw_only=True):
+    """A line of ``out``: a turn (``turn`` is set) or the end (``done``)."""
+
+    text: str
+    turn: str | None = None
+    tokens: int = 0
+    done: bool = False
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    truncated: bool = False
+
+
+_decoder = msgspec.json.Decoder(_Line)
+
+
+class LocalTeacher:
+    """A small model on this machine, as a ``Teacher``."""
+
+    def __init__(
+        self,
+        supervisor: Supervisor,
+        *,
+        run: RunFolder,
+        workspace: Workspace,
+        settings: Settings,
+        module: str = ENGINE,
+    ) -> None:
+        """``module`` is the engine's; tests put another one there."""
+        self._supervisor = supervisor
+        self._run = run
+        self._place = workspace
+        self._settings = settings
+        self._module = module
+        self._engine: Child | None = None
+        self._info: TeacherInfo | None = None
+        self._starting = asyncio.Lock()
+
+    @property
+    def calls_per_instance(self) -> int:
+        return self._settings.teacher.batch
+
+    async def start(self) -> TeacherInfo:
+        """Start the engine, unless it runs, and wait until its model is loaded.
+
+        Raises:
+            TeacherFault: it ended before; the fault says why.
+        """
+        async with self._starting:
+            if self._engine is not None and self._engine.running and self._info is not None:
+                return self._info
+            self._run.calls.mkdir(parents=True, exist_ok=True)
+            reports = self._run.reports(NAME)
+            reports.unlink(missing_ok=True)
+            child = await self._supervisor.spawn(
+                NAME,
+                [sys.executable, "-u", "-m", self._module, str(self._write_job(reports))],
+                cwd=self._place.root,
+                env=environment(os.environ),
+                stdout=self._log_file,
+            )
+            self._engine = child
+            try:
+                self._info = await _ready(child, reports)
+            except BaseException:
+                await child.stop()
+                raise
+            return self._info
+
+    async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
+        """Have the engine answer; starts it again if it has died since.
+
+        Raises:
+            TeacherFault: the engine could not start, or died over this call (``transient``).
+        """
+        await self.start()
+        engine = self._engine
+        begun = time.monotonic()
+        workspace.replace(folder / REQUEST, msgspec.json.encode(call))
+        try:
+            async for lines in follow(folder / OUT, lambda: engine is None or not engine.running):
+                for line in map(_parse, lines):
+                    if line is not None and line.turn is not None:
+                        log(f"{line.turn}: {line.text}")
+                if (answer := self.read_answer(folder)) is not None:
+                    return msgspec.structs.replace(answer, seconds=time.monotonic() - begun)
+        except BaseException:
+            (folder / REQUEST).unlink(missing_ok=True)  # the engine drops the call
+            raise
+        raise TeacherFault(
+            "transient", "The local teacher's process ended.", f"Its last lines are in {self._log_file}."
+        )
+
+    def read_answer(self, folder: Path) -> Answer | None:
+        """The answer in ``folder``, if its last line is there whole."""
+        try:
+            *_, last = (folder / OUT).read_text("utf-8", "replace").splitlines()
+        except (OSError, ValueError):
+            return None
+        line = _parse(last)
+        return _answer(line) if line is not None and line.done else None
+
+    async def close(self) -> None:
+        """End the engine."""
+        if self._engine is not None:
+            await self._engine.stop()
+            self._engine = None
+
+    @property
+    def _log_file(self) -> Path:
+        return self._place.logs / "teacher.log"
+
+    def _write_job(self, reports: Path) -> Path:
+        teacher, generation = self._settings.teacher, self._settings.generation
+        job = Job(
+            root=str(self._place.root),
+            demo=self._place.demo,
+            run=str(self._run.path),
+            reports=str(reports),
+            settings=self._settings.model_dump(mode="json"),
+            arguments={
+                "calls": str(self._run.calls),
+                "model": teacher.model or BUNDLED,
+                "max_new_tokens": str(teacher.max_new_tokens),
+                "temperature": str(teacher.temperature),
+                "seed": str(generation.seed),
+                "batch": str(teacher.batch * generation.instances),
+            },
+        )
+        path = self._run.spool / f"{NAME}.job.json"
+        workspace.replace(path, msgspec.json.encode(job))
+        return path
+
+
+async def _ready(child: Child, reports: Path) -> TeacherInfo:
+    """Follow the engine's reports until it is ready."""
+    async for lines in follow(reports, lambda: not child.running):
+        for event in map(events.decode, lines):
+            if isinstance(event, events.TeacherReady):
+                return TeacherInfo(name=NAME, version=event.version, model=event.version, detail=event.detail)
+            if isinstance(event, events.WorkerFailed):
+                raise TeacherFault("protocol", event.message, event.hint)
+    code = await child.wait()
+    raise TeacherFault(
+        "protocol", f"The local teacher's process ended with code {code} before it was ready.", "See logs/teacher.log."
+    )
+
+
+def _parse(line: str) -> _Line | None:
+    """A line of ``out``; None for one that was torn by a kill."""
+    try:
+        return _decoder.decode(line)
+    except msgspec.DecodeError:
+        return None
+
+
+def _answer(line: _Line) -> Answer:
+    return Answer(
+        text=line.text,
+        mode="turns",
+        prompt_tokens=line.prompt_tokens,
+        completion_tokens=line.completion_tokens,
+        truncated=line.truncated,
+        metadata={"recipe": turns.RECIPE},
+    )

@@ -1,0 +1,73 @@
+"""The adapter's files, as ``mlx_lm.generate --adapter-path`` and ``mlx_lm.utils.load_adapters`` read them."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import mlx.core as mx
+
+from hegelion_core import workspace
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.training.lora import LoraShape, Weights
+
+WEIGHTS = "adapters.safetensors"
+LINK = "weights.safetensors"
+"""The guide's name of the weights: a relative link, so that one replacement serves both."""
+CONFIG = "adapter_config.json"
+
+
+def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: str) -> None:
+    """Write or replace an adapter so that readers see the old one or the new one, never a part.
+
+    The config is what makes the folder an adapter. Where it changes (another rank, other layers), it goes first and
+    comes last, so that nobody reads weights under the config of others. Other files in the folder are left alone.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": shape.num_layers,
+        "lora_parameters": shape.parameters(),
+        "model": base_model,
+    }
+    content = json.dumps(config, indent=2).encode() + b"\n"
+    path = folder / CONFIG
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if path.exists() and path.read_bytes() != content:
+            path.unlink()
+        save_arrays(folder / WEIGHTS, weights)
+        workspace.link(folder / LINK, WEIGHTS)
+        workspace.replace(path, content)
+    except OSError as error:
+        raise UserError(
+            f"{folder}: the adapter cannot be written ({error.strerror or error}).",
+            "Free some space or choose another adapter path, and give the same command again; no step is lost.",
+            ExitCode.FAILED,
+        ) from None
+
+
+def save_arrays(path: Path, arrays: Weights) -> None:
+    """Write a safetensors file, atomically and durably: ``mx.save_safetensors`` truncates in place.
+
+    Raises:
+        OSError: it could not be written; what was there is untouched.
+    """
+    beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")  # mlx insists on this suffix
+    try:
+        try:
+            mx.save_safetensors(str(beside), arrays)
+        except RuntimeError as error:  # what mlx makes of a failed write
+            raise OSError(str(error)) from error
+        fd = os.open(beside, os.O_RDWR)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    workspace.sync_folder(path.parent)

@@ -1,0 +1,185 @@
+"""Checkpoints: all that a training needs to go on exactly where it was, written so that a kill never spoils one.
+
+``checkpoints/step-N/`` holds the LoRA weights, the reference, the optimizer's state, the rest as JSON, and a manifest
+with a SHA-256 for each file. It is written as ``step-N.tmp`` and renamed when whole; ``latest`` is a link to the
+newest. Batches are a pure function of seed and step, and NumPy's and Python's random states are not used: there is
+nothing of them to keep.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import cast
+
+import mlx.core as mx
+import msgspec
+
+from hegelion_core import workspace
+from hegelion_core.errors import UserError
+from hegelion_core.training.adapter import WEIGHTS, save_arrays
+from hegelion_core.training.controller import ControllerState
+from hegelion_core.training.lora import Weights
+
+SCHEMA = 1
+KEPT = 2
+REFERENCE, OPTIMIZER, STATE, MANIFEST = "reference.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+
+
+class Identity(msgspec.Struct, frozen=True):
+    """What a checkpoint belongs to; it is of use only to a training with the same."""
+
+    settings: str
+    """Hash of the settings that decide the weights."""
+    data: str
+    """Hash of the training file."""
+    model: str
+    """Hash of what tells one student from another."""
+
+
+class State(msgspec.Struct, frozen=True, kw_only=True):
+    """What is not arrays."""
+
+    step: int
+    controller: ControllerState
+    random_key: tuple[int, int]
+    best_step: int = 0
+    best_validation: float | None = None
+    seconds: float = 0.0
+    """Spent on the steps so far."""
+
+
+class Manifest(msgspec.Struct, frozen=True, kw_only=True):
+    """Written last; a checkpoint without a manifest that holds is none."""
+
+    schema: int
+    identity: Identity
+    environment: dict[str, str]
+    """Processor, mlx and BLAS: the same bits are promised only where these are the same."""
+    files: dict[str, str]
+    """File name to SHA-256."""
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A training between two steps."""
+
+    state: State
+    weights: Weights
+    reference: Weights
+    optimizer: Weights
+    """The optimizer's state, flattened."""
+
+
+def save(folder: Path, checkpoint: Checkpoint, identity: Identity, environment: dict[str, str]) -> Path:
+    """Write ``folder/step-N`` and remove all but the newest two.
+
+    Raises:
+        UserError: no space, or not writable; earlier checkpoints are whole.
+    """
+    step = checkpoint.state.step
+    final = folder / f"step-{step}"
+    beside = folder / f"step-{step}.tmp"
+    try:
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir(parents=True)
+        save_arrays(beside / WEIGHTS, checkpoint.weights)
+        save_arrays(beside / REFERENCE, checkpoint.reference)
+        save_arrays(beside / OPTIMIZER, checkpoint.optimizer)
+        workspace.replace(beside / STATE, msgspec.json.encode(checkpoint.state))
+        files = {name: workspace.sha256(beside / name) for name in (WEIGHTS, REFERENCE, OPTIMIZER, STATE)}
+        manifest = Manifest(schema=SCHEMA, identity=identity, environment=environment, files=files)
+        workspace.replace(beside / MANIFEST, msgspec.json.encode(manifest))
+        shutil.rmtree(final, ignore_errors=True)  # only there if it was passed over
+        beside.rename(final)
+        workspace.link(folder / "latest", final.name)
+        workspace.sync_folder(folder)
+    except OSError as error:
+        shutil.rmtree(beside, ignore_errors=True)
+        raise UserError(
+            f"{final}: the checkpoint cannot be written ({error.strerror or error}).",
+            "Free some space and give the same command again; training goes on at the checkpoint before.",
+        ) from None
+    _prune(folder, step)
+    return final
+
+
+def restore(
+    folder: Path, identity: Identity, environment: dict[str, str], last_step: int, say: Callable[[str], None]
+) -> Checkpoint | None:
+    """The newest checkpoint that is whole, belongs to this training and is not beyond ``last_step``.
+
+    Args:
+        say: told of every checkpoint that is passed over, and why, and if the same bits are not to be expected.
+    """
+    for step in sorted(_steps(folder), reverse=True):
+        path = folder / f"step-{step}"
+        try:
+            manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
+            damaged = [name for name, digest in manifest.files.items() if workspace.sha256(path / name) != digest]
+        except (OSError, msgspec.DecodeError):
+            damaged = [MANIFEST]
+        if damaged:
+            say(f"Checkpoint {path.name} is damaged ({', '.join(damaged)}): passed over.")
+        elif manifest.schema != SCHEMA:
+            say(f"Checkpoint {path.name} was written by another version: not used.")
+        elif manifest.identity != identity:
+            say(f"Checkpoint {path.name} is of {_differences(manifest.identity, identity)}: not used.")
+        elif step > last_step:
+            say(f"Checkpoint {path.name} is beyond the last step, {last_step}: not used.")
+        else:
+            if manifest.environment != environment:
+                say("The checkpoint was written on another machine or version: training goes on, but not bit for bit.")
+            return _read(path)
+    return None
+
+
+def _read(path: Path) -> Checkpoint:
+    checkpoint = Checkpoint(
+        state=msgspec.json.decode((path / STATE).read_bytes(), type=State),
+        weights=_load(path / WEIGHTS),
+        reference=_load(path / REFERENCE),
+        optimizer=_load(path / OPTIMIZER),
+    )
+    # Loaded arrays stay backed by their file, which will be removed: read them now.
+    mx.eval(checkpoint.weights, checkpoint.reference, checkpoint.optimizer)
+    return checkpoint
+
+
+def _load(path: Path) -> Weights:
+    arrays = mx.load(str(path))
+    if not isinstance(arrays, dict):
+        raise TypeError(f"{path} holds no named arrays")
+    return arrays
+
+
+def _steps(folder: Path) -> list[int]:
+    found = (re.fullmatch(r"step-(\d+)", path.name) for path in folder.glob("step-*"))
+    return [int(match[1]) for match in found if match]
+
+
+def _prune(folder: Path, newest: int) -> None:
+    """Keep the newest two; what lies beyond them belongs to another training, or was passed over."""
+    kept = sorted((step for step in _steps(folder) if step <= newest), reverse=True)[:KEPT]
+    for path in folder.glob("step-*"):
+        if path.name not in {f"step-{step}" for step in kept}:
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def _differences(theirs: Identity, ours: Identity) -> str:
+    changed = [name for name in Identity.__struct_fields__ if getattr(theirs, name) != getattr(ours, name)]
+    return f"other {' and '.join(changed)}"
+
+
+def random_key() -> tuple[int, int]:
+    """MLX's random state, as two 32-bit numbers."""
+    key = next(iter(cast(Iterable[mx.array], mx.random.state)))
+    return int(cast(int, key[0].item())), int(cast(int, key[1].item()))
+
+
+def restore_random_key(key: tuple[int, int]) -> None:
+    """Set MLX's random state; a seed of 64 bits is exactly that state."""
+    mx.random.seed((key[0] << 32) | key[1])

@@ -1,0 +1,101 @@
+"""What is kept of every optimizer step, and what a person reads of them. Pure, but for the metrics file."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core import workspace
+from hegelion_core.training import controller
+
+
+class StepMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A line of ``metrics.jsonl``."""
+
+    step: int
+    loss: float
+    """Mean cross-entropy of the batch's supervised tokens, nats per token, before the step."""
+    data_bpt: float
+    param_bpt: float
+    """Of the weights after the step."""
+    s: float
+    s_hat: float
+    lam: float = msgspec.field(name="lambda")
+    """In force during the step."""
+    lambda_after: float
+    """In force from the next step on."""
+    lr: float
+    grad_norm: float
+    """Before clipping."""
+    tokens: int
+    """Supervised tokens of the batch."""
+    seconds: float
+    validation: float | None = None
+    """Nats per token, where it was measured after the step."""
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Means over some steps: the loss by tokens, ParamBPT by steps, and S of the two."""
+
+    loss: float
+    data_bpt: float
+    param_bpt: float
+    s: float
+    lambda_before: float
+    lambda_after: float
+    tokens_per_second: float
+
+
+def summarise(steps: Sequence[StepMetrics]) -> Summary:
+    """The means over one or more steps."""
+    tokens = sum(step.tokens for step in steps)
+    loss = sum(step.loss * step.tokens for step in steps) / tokens
+    data_bpt, param_bpt = controller.bits(loss), sum(step.param_bpt for step in steps) / len(steps)
+    return Summary(
+        loss=loss,
+        data_bpt=data_bpt,
+        param_bpt=param_bpt,
+        s=controller.share(data_bpt, param_bpt),
+        lambda_before=steps[0].lam,
+        lambda_after=steps[-1].lambda_after,
+        tokens_per_second=tokens / max(sum(step.seconds for step in steps), 1e-9),
+    )
+
+
+def step_line(step: int, summary: Summary) -> str:
+    """The guide's line: ``Step N: Loss=X, DataBPT=Y, ParamBPT=Z, S=W%, λ=A -> B``."""
+    return (
+        f"Step {step}: Loss={summary.loss:.3f}, DataBPT={summary.data_bpt:.3f}, ParamBPT={summary.param_bpt:.5f}, "
+        f"S={100 * summary.s:.2f}%, λ={plain(summary.lambda_before)} -> {plain(summary.lambda_after)}"
+    )
+
+
+def plain(value: float) -> str:
+    """A number >= 0 in plain decimals, at least 4 of them and at least 4 significant digits."""
+    decimals = 4 if value == 0 else max(4, 3 - math.floor(math.log10(value)))
+    return f"{value:.{decimals}f}"
+
+
+def append_step(path: Path, step: StepMetrics) -> None:
+    """Add a line to the metrics file, durably."""
+    workspace.append(path, msgspec.json.encode(step) + b"\n")
+
+
+def cut_back(path: Path, step: int) -> list[StepMetrics]:
+    """Drop the lines after ``step``, and any that a kill left torn; the steps that are left."""
+    kept: list[StepMetrics] = []
+    if path.exists():
+        for line in path.read_bytes().splitlines():
+            try:
+                metrics = msgspec.json.decode(line, type=StepMetrics)
+            except msgspec.DecodeError:
+                continue
+            if metrics.step <= step:
+                kept.append(metrics)
+    workspace.replace(path, b"".join(msgspec.json.encode(metrics) + b"\n" for metrics in kept))
+    return kept

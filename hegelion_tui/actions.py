@@ -1,0 +1,50 @@
+"""Every action, once: this table feeds the keys, the footer, the command palette and the help."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding, BindingType
+
+
+@dataclass(frozen=True)
+class Action:
+    """Something a person can do; ``MainScreen.action_<name>`` does it."""
+
+    name: str
+    keys: str
+    """As Textual names them, with commas between alternatives."""
+    shown: str
+    """The key as people read it."""
+    label: str
+    help: str
+    rank: int = 0
+    """Where it stands when the footer is short of room, 1 the last to go; 0: not in the footer."""
+
+    @property
+    def binding(self) -> BindingType:
+        return Binding(self.keys, self.name, self.label, key_display=self.shown, id=self.name, tooltip=self.help)
+
+
+ACTIONS: tuple[Action, ...] = (
+    Action("run_all", "r", "r", "Run", "Run every stage; what is done already is skipped.", 1),
+    Action("generate", "g", "g", "Generate", "Ask the teacher until the target is reached.", 5),
+    Action("convert", "c", "c", "Convert", "Turn samples into training rows.", 10),
+    Action("train", "t", "t", "Train", "Train the student under SCU.", 6),
+    Action("evaluate", "e", "e", "Evaluate", "Compare base and adapter.", 11),
+    Action("more_instances", "plus,equals_sign", "+", "More", "One generator instance more.", 7),
+    Action("fewer_instances", "minus", "-", "Fewer", "One generator instance fewer.", 8),
+    Action("stop", "s", "s", "Stop", "Stop what runs; everything made so far is kept.", 4),
+    Action("maximise", "m", "m", "Zoom", "Give the focused pane the whole screen, and back.", 9),
+    Action("next_metric", "x", "x", "Metric", "Chart the next metric: loss, S, λ, bits."),
+    Action("next_pane", "tab", "tab", "Next pane", "Go to the next pane."),
+    Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
+    Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
+    Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
+)
+
+SCROLLING = (
+    ("↑ ↓ PgUp PgDn", "Scroll a log; following stops, and the pane counts what is new."),
+    ("End", "Follow the log again."),
+)
+"""Keys that panes have by themselves, for the help."""

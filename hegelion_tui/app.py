@@ -1,0 +1,205 @@
+"""The console: a face of a core that runs in another process."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from functools import partial
+
+from textual import on, work
+from textual.app import App, SystemCommand
+from textual.message import Message
+from textual.screen import Screen
+
+from hegelion_core.errors import UserError
+from hegelion_core.operations import Operations
+from hegelion_core.pressure import Pressure, read_pressure
+from hegelion_core.service import connect_or_start
+from hegelion_core.workspace import Workspace
+from hegelion_tui.actions import ACTIONS
+from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested
+from hegelion_tui.screens.main import MainScreen
+from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.themes import DARK, LIGHT
+from hegelion_tui.wording import bereft
+
+TICK = 1.0
+"""Seconds between looks at the clock: ages and times left."""
+PRESSURE_EVERY = 2.0
+"""Seconds between readings of the machine."""
+
+
+class StateChanged(Message):
+    """Something happened in the run."""
+
+
+class CoreGone(Message):
+    """No event will come any more."""
+
+
+class PressureRead(Message):
+    """A reading of the machine."""
+
+    def __init__(self, pressure: Pressure) -> None:
+        super().__init__()
+        self.pressure = pressure
+
+
+class ConsoleApp(App[int]):
+    """Shows a run and steers it through ``Operations``; it owns no process and no state of the run."""
+
+    TITLE = "hegelion"
+    CSS_PATH = "hegelion.tcss"
+
+    def __init__(self, operations: Operations, clock: Callable[[], float] = time.time) -> None:
+        super().__init__()
+        self._operations = operations
+        self._clock = clock
+        self._announced = False
+        self._main = MainScreen(operations.place, operations.state, clock())
+        for theme in (DARK, LIGHT):
+            self.register_theme(theme)
+        if "TEXTUAL_THEME" not in os.environ:
+            self.theme = DARK.name
+
+    def get_default_screen(self) -> Screen[None]:
+        return self._main
+
+    def on_mount(self) -> None:
+        self._follow_run()
+        self._watch_machine()
+        self.set_interval(TICK, self._tick)
+
+    def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
+        """The palette: every action of the table, and the theme."""
+        for action in ACTIONS:
+            run = partial(self.run_action, action.name, self._main)
+            yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+        yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
+
+    # What happens comes in as messages
+
+    @work
+    async def _follow_run(self) -> None:
+        async for _ in self._operations.events():
+            if not self._announced:  # one message for a burst of events: the state holds them all
+                self._announced = True
+                self.post_message(StateChanged())
+        self.post_message(CoreGone())
+
+    @work
+    async def _watch_machine(self) -> None:
+        while True:
+            try:
+                reading = await asyncio.to_thread(read_pressure, self._operations.place.artifacts)
+            except OSError:
+                pass  # nothing to show is no reason to trouble anyone; the next reading may succeed
+            else:
+                self.post_message(PressureRead(reading))
+            await asyncio.sleep(PRESSURE_EVERY)
+
+    @on(StateChanged)
+    def _state_changed(self) -> None:
+        self._announced = False
+        self._main.now = self._clock()
+        self._main.state = self._operations.state
+
+    @on(CoreGone)
+    def _core_gone(self) -> None:
+        self._main.gone = True
+        self._main.state = bereft(self._operations.state)
+
+    @on(PressureRead)
+    def _pressure_read(self, message: PressureRead) -> None:
+        self._main.pressure = message.pressure
+
+    def _tick(self) -> None:
+        if not self._main.gone:
+            self._main.now = self._clock()
+
+    # What a person wants goes out through Operations
+
+    @on(StartRequested)
+    def _start_requested(self, message: StartRequested) -> None:
+        self._ask(self._operations.start(message.stages))
+
+    @on(ScaleRequested)
+    def _scale_requested(self, message: ScaleRequested) -> None:
+        self._ask(self._operations.scale(max(1, self._operations.state.wanted_instances) + message.by))
+
+    @on(StopRequested)
+    @work(exclusive=True, group="question")
+    async def _stop_requested(self) -> None:
+        if not self._operations.state.active:
+            self.notify("r runs every stage, g generates.", title="Nothing is running.")
+            return
+        question = Question(
+            "Stop the run?", "Everything made so far is kept; r goes on from there.", [Answer("stop", "s", "Stop")]
+        )
+        if await self.push_screen_wait(question) == "stop":
+            await self._stop()
+
+    @on(QuitRequested)
+    @work(exclusive=True, group="question")
+    async def _quit_requested(self) -> None:
+        if not self._operations.state.active or self._main.gone:
+            self.exit(0)
+            return
+        question = Question(
+            "The run is at work",
+            "It can go on without this screen. Open the console again to come back to it.",
+            [Answer("keep", "k", "Keep running"), Answer("stop", "s", "Stop and quit")],
+        )
+        answer = await self.push_screen_wait(question)
+        if answer == "stop" and not await self._stop():
+            return
+        if answer != "cancel":
+            self.exit(0)
+
+    async def action_quit(self) -> None:
+        """Ctrl+Q and Ctrl+C: asks as ``q`` does; a second time leaves, and the run goes on."""
+        if isinstance(self.screen, Question):
+            self.exit(0)
+        else:
+            self.post_message(QuitRequested())
+
+    def action_help_quit(self) -> None:
+        self.call_later(self.action_quit)
+
+    @work
+    async def _ask(self, request: Awaitable[None]) -> None:
+        await self._succeeds(request)
+
+    async def _stop(self) -> bool:
+        self.notify("Waiting until everything is saved.", title="Stopping")
+        return await self._succeeds(self._operations.stop())
+
+    async def _succeeds(self, request: Awaitable[None]) -> bool:
+        """Whether a request was granted; why not is shown."""
+        try:
+            await request
+        except UserError as error:
+            self.notify(error.hint, title=error.message, severity="warning", markup=False)
+            return False
+        return True
+
+
+async def run_console(place: Workspace, arguments: Sequence[str]) -> int:
+    """Open the screen on this workspace's core, which is started if it does not run; its exit code.
+
+    Args:
+        place: the workspace.
+        arguments: command-line arguments for a core that has to be started.
+
+    Raises:
+        UserError: the core could not be started.
+    """
+    client = await connect_or_start(place, arguments)
+    try:
+        app = ConsoleApp(client)
+        code = await app.run_async()
+        return code if code is not None else app.return_code or 0
+    finally:
+        await client.close()

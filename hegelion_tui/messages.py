@@ -1,0 +1,31 @@
+"""What a person wants, on its way up to the app."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.message import Message
+
+from hegelion_core.events import Stage
+
+
+@dataclass
+class StartRequested(Message):
+    """Work on these stages is wanted."""
+
+    stages: tuple[Stage, ...]
+
+
+@dataclass
+class ScaleRequested(Message):
+    """More (1) or fewer (-1) generator instances are wanted."""
+
+    by: int
+
+
+class StopRequested(Message):
+    """What runs should stop."""
+
+
+class QuitRequested(Message):
+    """The screen should close."""

@@ -1,0 +1,207 @@
+"""The deck: all panes side by side where there is room, else one at a time under tabs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual import events, on
+from textual.app import ComposeResult
+from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical
+from textual.message import Message
+from textual.reactive import reactive
+from textual.widgets import Static
+
+from hegelion_core.run_state import InstanceState, RunState
+from hegelion_core.workspace import Workspace
+from hegelion_tui import wording
+from hegelion_tui.widgets.chart import ChartPane
+from hegelion_tui.widgets.pane import LogPane, Pane
+
+MIN_WIDTH, MIN_HEIGHT = 46, 8
+"""Cells that a generator's pane has at the least; beyond, the grid scrolls."""
+
+
+@dataclass
+class PaneChosen(Message):
+    """A tab was clicked."""
+
+    pane_id: str
+
+
+class Tab(Static):
+    """A pane's name in the row of tabs."""
+
+    ALLOW_SELECT = False
+
+    def __init__(self, pane: Pane) -> None:
+        super().__init__(pane.title, markup=False)
+        self.pane_id = pane.id or ""
+
+    def on_click(self) -> None:
+        self.post_message(PaneChosen(self.pane_id))
+
+
+class SummaryPane(Pane):
+    """What a run made, when it has ended."""
+
+    state: reactive[RunState] = reactive(RunState(), repaint=False)
+
+    def __init__(self, place: Workspace, id: str) -> None:  # noqa: A002 - Textual's name
+        super().__init__("summary", id)
+        self._place = place
+
+    def compose(self) -> ComposeResult:
+        with SummaryScroll():
+            yield Static(markup=False)
+
+    def watch_state(self, state: RunState) -> None:
+        self.query_one(Static).update(wording.summary(state, self._place.root))
+
+
+class SummaryScroll(Vertical, can_focus=True):
+    """Room for a summary that is longer than its pane."""
+
+
+class Deck(Vertical):
+    """Generators above; training, chart and summary below. One pane is active: the one that has the keyboard."""
+
+    state: reactive[RunState] = reactive(RunState(), repaint=False)
+    now: reactive[float] = reactive(0.0, repaint=False)
+
+    def __init__(self, place: Workspace) -> None:
+        super().__init__()
+        self._place = place
+        self._chosen = False
+        self.active_id = "generator-1"
+
+    def compose(self) -> ComposeResult:
+        yield HorizontalScroll(id="tabs", can_focus=False)
+        with Grid(id="generators"):
+            yield self._generator(1)
+        with Horizontal(id="below"):
+            yield LogPane("training", self._place.train_log, "The log of training will stand here.", id="train")
+            yield ChartPane(id="chart").data_bind(Deck.state)
+            yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
+
+    async def on_mount(self) -> None:
+        await self._refresh_tabs()
+        self._mark_active()
+
+    @property
+    def panes(self) -> list[Pane]:
+        """The panes that there are now, in the order of their tabs."""
+        return [pane for pane in self.query(Pane) if pane.id != "summary" or self._ended]
+
+    @property
+    def active(self) -> Pane:
+        """The pane that has, or would have, the keyboard."""
+        return next((pane for pane in self.panes if pane.id == self.active_id), self.panes[0])
+
+    @property
+    def _ended(self) -> bool:
+        return not self.state.active and self.state.exit_code is not None
+
+    def choose(self, pane_id: str) -> None:
+        """A person wants this pane."""
+        self._chosen = True
+        self._activate(pane_id)
+
+    def step(self, by: int) -> None:
+        """Go ``by`` panes on, round the end."""
+        panes = self.panes
+        self.choose(panes[(panes.index(self.active) + by) % len(panes)].id or "")
+
+    async def watch_state(self, before: RunState, after: RunState) -> None:
+        if not self.is_mounted:
+            return
+        await self._match_generators(after)
+        self.query_one(SummaryPane).set_class(not self._ended, "-absent")
+        if self._ended != (not before.active and before.exit_code is not None):
+            await self._refresh_tabs()
+        self._follow_work(before, after)
+        self._title_generators()
+
+    def watch_now(self) -> None:
+        if self.is_mounted:
+            self._title_generators()
+
+    @on(PaneChosen)
+    def _pane_chosen(self, message: PaneChosen) -> None:
+        self.choose(message.pane_id)
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        for pane in self.panes:
+            if event.widget in pane.query("*") and pane.id != self.active_id:
+                self._chosen = True
+                self.active_id = pane.id or ""
+                self._mark_active()
+
+    def on_resize(self) -> None:
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Lay the generators' panes out for the room that there is."""
+        grid = self.query_one("#generators", Grid)
+        shown = sum(pane.display for pane in grid.query(LogPane))
+        columns = max(1, min(shown, self.size.width // MIN_WIDTH))
+        rows = -(-shown // columns) if shown else 1
+        fits = rows * MIN_HEIGHT <= max(grid.size.height, MIN_HEIGHT)
+        grid.styles.grid_size_columns = columns
+        grid.styles.grid_rows = "1fr" if fits else str(MIN_HEIGHT)
+
+    def _follow_work(self, before: RunState, after: RunState) -> None:
+        """Show the pane where things happen, until a person has chosen one."""
+        if after.active and not before.active:
+            self._chosen = False
+        if self._chosen:
+            return
+        if self._ended and before.active:
+            self._activate("summary")
+        elif after.stages["train"].status == "running" != before.stages["train"].status:
+            self._activate("train")
+
+    def _activate(self, pane_id: str) -> None:
+        self.active_id = pane_id
+        self._mark_active()
+        self.active.take_focus()
+
+    def _mark_active(self) -> None:
+        active = self.active
+        for pane in self.query(Pane):
+            pane.set_class(pane is active, "-active")
+        for tab in self.query(Tab):
+            tab.set_class(tab.pane_id == active.id, "-active")
+        for row in (self.query_one("#generators"), self.query_one("#below")):
+            row.set_class(active.parent is row, "-active")
+        self.call_after_refresh(self.lay_out)
+
+    async def _match_generators(self, state: RunState) -> None:
+        """As many panes as instances are wanted, and those that still wait for an answer."""
+        waiting = [number for number, instance in state.instances.items() if instance.in_flight]
+        count = max(1, state.wanted_instances, *waiting)
+        grid = self.query_one("#generators", Grid)
+        there = list(grid.query(LogPane))
+        if len(there) == count:
+            return
+        for pane in there[count:]:
+            await pane.remove()
+        await grid.mount_all([self._generator(number) for number in range(len(there) + 1, count + 1)])
+        await self._refresh_tabs()
+        self._mark_active()
+
+    def _generator(self, number: int) -> LogPane:
+        path = self._place.generator_log(number)
+        return LogPane(
+            f"generator {number}", path, "Nothing yet. r runs every stage, g only generates.", id=f"generator-{number}"
+        )
+
+    def _title_generators(self) -> None:
+        for number, pane in enumerate(self.query_one("#generators").query(LogPane), start=1):
+            state = self.state.instances.get(number, InstanceState())
+            pane.border_title = wording.instance(number, state, self.now)
+
+    async def _refresh_tabs(self) -> None:
+        row = self.query_one("#tabs")
+        await row.remove_children()
+        await row.mount_all([Tab(pane) for pane in self.panes])
+        self._mark_active()

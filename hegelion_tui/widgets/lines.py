@@ -1,0 +1,98 @@
+"""The lines above and below the deck: each shows a part of the state, and nothing else."""
+
+from __future__ import annotations
+
+from textual.content import Content
+from textual.reactive import reactive
+from textual.widget import Widget
+
+from hegelion_core.pressure import Pressure
+from hegelion_core.run_state import RunState
+from hegelion_tui import wording
+
+
+class StateLine(Widget):
+    """Part of a run in a few lines of text, as of ``now``."""
+
+    ALLOW_SELECT = False
+    state: reactive[RunState] = reactive(RunState())
+    now: reactive[float] = reactive(0.0)
+
+
+class RunHeader(StateLine):
+    """Project, teacher and student, run, core."""
+
+    def __init__(self, project: str) -> None:
+        super().__init__()
+        self._project = project
+
+    def render(self) -> Content:
+        return wording.header(self.state, self._project, self.size.width)
+
+
+class Banner(StateLine):
+    """What must not be overlooked; takes no room otherwise."""
+
+    gone: reactive[bool] = reactive(False)
+    state: reactive[RunState] = reactive(RunState(), layout=True)
+
+    def watch_state(self) -> None:
+        self._style()
+
+    def watch_gone(self) -> None:
+        self._style()
+
+    def render(self) -> Content:
+        found = wording.banner(self.state, self.now, gone=self.gone)
+        return found[1] if found else Content("")
+
+    def _style(self) -> None:
+        found = wording.banner(self.state, self.now, gone=self.gone)
+        self.set_class(found is None, "-absent")
+        self.set_class(found is not None and found[0] == "error", "-error")
+        self.refresh(layout=True)
+
+
+class Stages(StateLine):
+    """The five stages and how far each is."""
+
+    def render(self) -> Content:
+        return wording.stages(self.state, self.now, self.size.width, lines=self.size.height)
+
+
+class SampleProgress(StateLine):
+    """Accepted samples of the target."""
+
+    def render(self) -> Content:
+        return wording.sample_progress(self.state, self.now, self.size.width)
+
+
+class TrainingProgress(StateLine):
+    """Steps done; takes no room before training."""
+
+    def watch_state(self, state: RunState) -> None:
+        self.set_class(state.plan is None, "-absent")
+
+    def render(self) -> Content:
+        return wording.training_progress(self.state, self.now, self.size.width) or Content("")
+
+
+class PressureLine(StateLine):
+    """Memory, processor, disk."""
+
+    pressure: reactive[Pressure | None] = reactive(None)
+
+    def render(self) -> Content:
+        return wording.pressure(self.pressure, len(self.state.children), self.size.width)
+
+
+class Notices(StateLine):
+    """The last notices."""
+
+    state: reactive[RunState] = reactive(RunState(), layout=True)
+
+    def watch_state(self, state: RunState) -> None:
+        self.set_class(not state.notices, "-absent")
+
+    def render(self) -> Content:
+        return wording.notices(self.state.notices, 1 if self.app.size.height < 32 else 3)

@@ -1,0 +1,322 @@
+"""A run in words and bars for the screen. Pure: a state, a time and a width in, styled text out.
+
+Colours are names of the theme (``$success``), so every theme and ``NO_COLOR`` work; no meaning is in a colour alone.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+from msgspec.structs import replace
+from textual.content import Content
+
+from hegelion_core.commands.words import duration, printable, size
+from hegelion_core.errors import ExitCode
+from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
+from hegelion_core.pressure import Pressure
+from hegelion_core.run_state import (
+    InstanceState,
+    RunState,
+    StageState,
+    StageStatus,
+    samples_per_minute,
+    seconds_left,
+)
+
+MUTED = "dim"
+GLYPHS: dict[StageStatus, tuple[str, str, str]] = {
+    "pending": ("○", "waiting", MUTED),
+    "running": ("●", "running", "bold $accent"),
+    "done": ("✓", "done", "$success"),
+    "skipped": ("✓", "skipped", MUTED),
+    "failed": ("✗", "failed", "bold $error"),
+    "stopped": ("■", "stopped", "$warning"),
+}
+"""Status to glyph, word and style."""
+_NOTICE_STYLES = {"info": MUTED, "warning": "$warning", "error": "$error"}
+_LEVEL_STYLES = {"normal": "$success", "warning": "$warning", "critical": "bold $error"}
+
+
+def header(state: RunState, project: str, width: int) -> Content:
+    """One line: project, who teaches whom, and, as far as there is room, run and core."""
+    left = Content.assemble(
+        ("hegelion ", "bold $primary"),
+        (printable(project), "bold"),
+        ("  demo", "$accent") if state.demo else "",
+        "   ",
+        printable(state.teacher),
+        (f" {printable(state.teacher_version)}" if state.teacher_version else "", MUTED),
+        (" → ", MUTED),
+        printable(state.student),
+    )
+    core = f"core {state.core_pid}" if state.core_pid else ""
+    for right in (f"{state.run_id}   {core}", core, ""):
+        space = width - left.cell_length - len(right)
+        if space >= 2:
+            return Content.assemble(left, " " * space, (right, MUTED))
+    return left.truncate(width, ellipsis=True)
+
+
+def stage_detail(state: RunState, stage: Stage) -> str:
+    """How far a stage is, or what came of it, in a few words."""
+    here = state.stages[stage]
+    if here.status != "running":
+        return printable(here.detail)
+    match stage:
+        case "check":
+            return _checking(state)
+        case "generate":
+            return f"{state.accepted} of {state.target}"
+        case "train":
+            step = state.steps[-1].step if state.steps else 0
+            return f"step {step} of {state.plan.iters}" if state.plan else "loading the student"
+        case "evaluate" if state.evaluation_progress is not None:
+            part = state.evaluation_progress
+            return f"{printable(part.what)} {part.done} of {part.total}"
+    return ""
+
+
+def _checking(state: RunState) -> str:
+    if (download := state.download) is not None:
+        of = f" of {size(download.total)}" if download.total else ""
+        return f"{printable(download.what)} {size(download.done)}{of}"
+    failed = sum(isinstance(check, CheckFailed) for check in state.checks)
+    return f"{len(state.checks)} checks" + (f", {failed} failed" if failed else "")
+
+
+def stages(state: RunState, now: float, width: int, *, lines: int) -> Content:
+    """The stages: on two lines with detail, or on one with the detail of the one that runs."""
+    if lines > 1:
+        return _stage_columns(state, now, width)
+    parts: list[Content] = []
+    for stage in STAGES:
+        glyph, word, style = GLYPHS[state.stages[stage].status]
+        detail = stage_detail(state, stage) if word == "running" else ""
+        parts.append(Content.assemble((f"{glyph} {stage}", style), f" {detail}" if detail else ""))
+    row = Content("   ").join(parts)
+    if row.cell_length > width:
+        row = Content("  ").join(
+            Content.assemble(
+                (f"{GLYPHS[state.stages[stage].status][0]} {stage}", GLYPHS[state.stages[stage].status][2])
+            )
+            for stage in STAGES
+        )
+    return row.truncate(width, ellipsis=True)
+
+
+def _stage_columns(state: RunState, now: float, width: int) -> Content:
+    column = width // len(STAGES)
+    heads: list[Content] = []
+    details: list[Content] = []
+    for stage in STAGES:
+        here = state.stages[stage]
+        glyph, word, style = GLYPHS[here.status]
+        took = _took(here, now)
+        room = column - len(stage) - 6
+        fitting = next((text for text in (f"{word} {took}", took) if len(text) <= room), "")
+        heads.append(_cell(Content.assemble((f"{glyph} {stage}", style), (f"  {fitting}", MUTED)), column))
+        details.append(_cell(Content.assemble(("  " + stage_detail(state, stage), "")), column))
+    return Content("\n").join([Content("").join(heads), Content("").join(details)])
+
+
+def _cell(content: Content, width: int) -> Content:
+    return content.truncate(width - 2, ellipsis=True).pad_right(max(0, width - min(content.cell_length, width - 2)))
+
+
+def _took(stage: StageState, now: float) -> str:
+    if stage.started is None or stage.status in ("pending", "skipped"):
+        return ""
+    return duration(max(0.0, (stage.ended if stage.ended is not None else now) - stage.started))
+
+
+def bar(done: int, total: int, width: int) -> Content:
+    """A bar ``width`` cells wide, exact to half a cell; full only when all is done."""
+    halves = min(2 * width, 2 * width * done // total) if total > 0 else 0
+    full, half = divmod(halves, 2)
+    return Content.assemble(
+        ("━" * full + "╸" * half, "$success" if total and done >= total else "$accent"),
+        ("─" * (width - full - half), "$border"),
+    )
+
+
+def sample_progress(state: RunState, now: float, width: int) -> Content:
+    """Accepted of target, share of the answers that were accepted, samples a minute, time left."""
+    facts = [f"{state.accepted} of {state.target}"]
+    share, rate, left = state.acceptance, samples_per_minute(state, now), seconds_left(state, now)
+    if share is not None:
+        facts.append(f"{share:.0%} accepted")
+    if rate is not None:
+        facts.append(f"{_rate(rate)}")
+    if state.accepted < state.target and state.stages["generate"].status == "running":
+        facts.append("first answer awaited" if left is None else f"{duration(left)} left")
+    return _progress("samples ", state.accepted, state.target, facts, width)
+
+
+def _rate(per_minute: float) -> str:
+    return f"{per_minute:.1f}/min" if per_minute >= 1 else f"{60 * per_minute:.1f}/h"
+
+
+def training_progress(state: RunState, now: float, width: int) -> Content | None:
+    """Steps done, loss, S beside its target, time left; ``None`` before training."""
+    if (plan := state.plan) is None:
+        return None
+    last = state.steps[-1] if state.steps else None
+    step = last.step if last else plan.start_step
+    facts = [f"step {step} of {plan.iters}"]
+    if last is not None:
+        facts += [f"loss {last.loss:.3f}", f"S {last.s:.2%} (S* {plan.target_s:.2%})"]
+    if (left := training_seconds_left(state, now)) is not None:
+        facts.append(f"{duration(left)} left")
+    return _progress("training", step, plan.iters, facts, width)
+
+
+def training_seconds_left(state: RunState, now: float) -> float | None:
+    """Estimated seconds until the last step, from the pace since this training began; ``None`` while it is unknown."""
+    stage, plan = state.stages["train"], state.plan
+    if stage.status != "running" or stage.started is None or plan is None or not state.steps:
+        return None
+    last = state.steps[-1]
+    made = last.step - plan.start_step
+    if made <= 0:
+        return None
+    # The pace up to the last report; what passed since then is already part of the next steps.
+    finished = (last.at - stage.started) / made * (plan.iters - last.step)
+    return max(0.0, finished - (now - last.at))
+
+
+def bereft(state: RunState) -> RunState:
+    """The state of a run whose core has ended: what was running is not running any more."""
+    stages = {
+        name: replace(stage, status="stopped", ended=state.updated_at) if stage.status == "running" else stage
+        for name, stage in state.stages.items()
+    }
+    instances = {number: replace(instance, in_flight={}) for number, instance in state.instances.items()}
+    return replace(state, stages=stages, instances=instances, children={}, download=None)
+
+
+def _progress(label: str, done: int, total: int, facts: list[str], width: int) -> Content:
+    """Label, bar, facts; facts that leave no room for a bar of ten cells are left out from the end."""
+    while len(facts) > 1 and len(label) + 14 + len(" · ".join(facts)) > width:
+        # The time left, the last, is worth more than what stands before it.
+        facts = [*facts[:-2], facts[-1]] if len(facts) > 2 else facts[:1]
+    text = " · ".join(facts)
+    room = max(4, width - len(label) - len(text) - 3)
+    return Content.assemble((f"{label} ", MUTED), bar(done, total, room), "  ", text).truncate(width, ellipsis=True)
+
+
+def pressure(reading: Pressure | None, children: int, width: int) -> Content:
+    """Memory, its pressure, processor, disk: one line."""
+    if reading is None:
+        return Content.assemble(("memory …", MUTED))
+    used = reading.total - reading.available
+    parts = [
+        Content.assemble(("memory ", MUTED), f"{size(used)} of {size(reading.total)}"),
+        Content.assemble(("pressure ", MUTED), (reading.level, _LEVEL_STYLES[reading.level])),
+        Content.assemble(("cpu ", MUTED), f"{reading.cpu:.0f}%"),
+        Content.assemble(("disk ", MUTED), f"{size(reading.disk_free)} free"),
+    ]
+    if reading.stalled is not None:
+        parts.insert(2, Content.assemble(("stalled ", MUTED), f"{reading.stalled:.1f}%"))
+    parts.append(Content.assemble(("children ", MUTED), str(children)))
+    row = Content("   ").join(parts)
+    while row.cell_length > width and len(parts) > 1:
+        parts.pop(2 if len(parts) == 6 else -1)
+        row = Content("   ").join(parts)
+    return row.truncate(width, ellipsis=True)
+
+
+def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | None:
+    """What must not be overlooked: level and text; ``None`` if there is nothing."""
+    if gone:
+        what = "while work was under way" if state.active else "and nothing was under way"
+        advice = "Everything that was made is on disk. Press q, and open the console again to go on."
+        return "error", Content.assemble((f"The core has ended, {what}.", "bold"), f" {advice}")
+    if state.error:
+        return "error", Content.assemble((printable(state.error), "bold"), " ", printable(state.hint))
+    if state.paused:
+        until = ""
+        if state.paused_until is not None:
+            clock = time.strftime("%H:%M", time.localtime(state.paused_until))
+            until = f" Goes on at {clock}, in {duration(max(0.0, state.paused_until - now))}."
+        return "warning", Content.assemble(("Waiting: ", "bold"), printable(state.paused), ".", until)
+    return None
+
+
+def notices(posted: tuple[NoticePosted, ...], count: int) -> Content:
+    """The last ``count`` notices, the newest last."""
+    return Content("\n").join(
+        Content.assemble(
+            (time.strftime("%H:%M:%S ", time.localtime(notice.at)), MUTED),
+            (printable(notice.text.replace("\n", " ")), _NOTICE_STYLES[notice.level]),
+        )
+        for notice in posted[-count:]
+    )
+
+
+def instance(number: int, state: InstanceState, now: float) -> Content:
+    """Title of a generator's pane."""
+    parts = [f"generator {number}"]
+    if state.accepted:
+        parts.append(f"{state.accepted} accepted")
+    if state.rejected:
+        parts.append(f"{state.rejected} rejected")
+    if state.failed:
+        parts.append(f"{state.failed} failed")
+    if state.in_flight:
+        oldest = duration(max(0.0, now - min(state.in_flight.values())))
+        asked = f"{len(state.in_flight)} asked, " if len(state.in_flight) > 1 else "asked "
+        parts.append(f"{asked}{oldest} ago")
+    return Content(" · ".join(parts))
+
+
+def summary(state: RunState, root: Path) -> Content:
+    """What the run made, where it is and what to do next."""
+    lines = [_outcome(state), Content("")]
+    facts = [("samples", f"{state.accepted} of {state.target}", _below(state.sample_path, root))]
+    if state.rows is not None:
+        rows = next(iter(state.stages["convert"].outputs), "")
+        facts.append(("rows", str(state.rows), _below(rows, root)))
+    if state.trained is not None:
+        loss = f", loss {state.steps[-1].loss:.3f}" if state.steps else ""
+        facts.append(("adapter", f"{state.trained.steps} steps{loss}", _below(state.trained.adapter_path, root)))
+    if (result := state.evaluation) is not None:
+        loss = f"loss {result.base_loss:.3f} → {result.adapter_loss:.3f}"
+        traces = f"whole traces {result.base_traces:.0%} → {result.adapter_traces:.0%}"
+        facts.append(("evaluation", f"{loss}, {traces}", _below(result.path, root)))
+    for name, what, path in facts:
+        lines.append(Content.assemble((f"{name:<11}", MUTED), what))
+        if path:
+            lines.append(Content.assemble("  ", (path, "$primary")))
+    return Content("\n").join([*lines, Content(""), Content.assemble((_next_step(state), MUTED))])
+
+
+def _outcome(state: RunState) -> Content:
+    match state.exit_code:
+        case ExitCode.DONE:
+            return Content.assemble(("✓ Done.", "bold $success"))
+        case ExitCode.INTERRUPTED:
+            return Content.assemble(("■ Stopped.", "bold $warning"))
+        case ExitCode.COME_BACK_LATER:
+            return Content.assemble(("■ The teacher's quota is used up.", "bold $warning"))
+        case _:
+            return Content.assemble(("✗ Ended in an error.", "bold $error"), " ", printable(state.error))
+
+
+def _next_step(state: RunState) -> str:
+    match state.exit_code:
+        case ExitCode.DONE if state.evaluation is not None:
+            return "The adapter is ready: mlx_lm.generate --adapter-path takes its folder."
+        case ExitCode.DONE:
+            return "Press r to go on with the stages that are left."
+        case ExitCode.COME_BACK_LATER:
+            return "Come back when it has refilled and press r; nothing is lost."
+        case ExitCode.INTERRUPTED:
+            return "Everything made so far is kept. Press r to go on."
+        case _:
+            return f"{printable(state.hint)} Then press r to go on where it was.".strip()
+
+
+def _below(path: str, root: Path) -> str:
+    """``path`` as seen from the workspace."""
+    return printable(str(Path(path).relative_to(root)) if path and Path(path).is_relative_to(root) else path)

@@ -1,0 +1,202 @@
+"""A whole run in real processes, from prompts to an evaluated adapter: interrupted anywhere, finished by the same words.
+
+The teacher is a fake ``kimi`` for speed; the student is tiny but real.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from hegelion_core import events as e
+from hegelion_core.errors import ExitCode
+from tests.fakes.console import Console, count, kill
+
+
+@pytest.fixture
+def console(tmp_path: Path) -> Console:
+    return Console(tmp_path)
+
+
+def assert_complete(console: Console, samples: int) -> None:
+    """Everything a finished run promises."""
+    done = console.prompts_done()
+    assert len(done) == len(set(done)) == samples
+    adapter = console.folder / "artifacts" / "adapters" / "hegelion_1.5b_v1"
+    assert (adapter / "adapters.safetensors").stat().st_size > 0
+    assert (adapter / "weights.safetensors").readlink() == Path("adapters.safetensors")
+    assert json.loads((adapter / "adapter_config.json").read_text())["fine_tune_type"] == "lora"
+    log = (console.folder / "artifacts" / "logs" / "train.log").read_text()
+    assert "Step 12: Loss=" in log
+    assert "Training complete." in log
+    steps = [json.loads(line)["step"] for line in (console.run_folder / "metrics.jsonl").read_text().splitlines()]
+    assert steps == list(range(1, 13))
+    assert (console.run_folder / "evaluation.json").exists()
+    assert list((console.run_folder / "spool" / "calls").iterdir()) == []
+    console.wait_until_quiet()
+
+
+def test_from_prompts_to_an_evaluated_adapter_and_again(console: Console) -> None:
+    first = console.run(*console.run_all("--limit", "5"))
+    assert first.returncode == ExitCode.DONE, first.stdout + first.stderr
+    assert "Summary" in first.stdout
+    assert "5 of 5" in first.stdout
+    assert_complete(console, 5)
+    before = {path: path.stat().st_mtime_ns for path in (console.folder / "artifacts").rglob("*.safetensors")}
+    assert (console.folder / "generator_ultrafeedback.log").read_text()
+    assert not (console.folder / "generator_pid.txt").exists()
+
+    again = console.run(*console.run_all("--limit", "5"))
+    assert again.returncode == ExitCode.DONE
+    for stage in ("check", "generate", "convert", "train", "evaluate"):
+        assert f"{stage}: skipped" in again.stdout
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    anew = console.run(*console.run_all("--limit", "5", "--new"))
+    assert anew.returncode == ExitCode.DONE
+    assert "skipped" not in anew.stdout
+    runs = sorted((console.folder / "artifacts" / "runs").iterdir())
+    assert len(runs) == 2
+    assert (runs[0] / "outputs" / console.samples.name).exists()
+    assert len(console.prompts_done()) == 5
+
+
+def test_a_change_of_the_samples_makes_the_later_stages_anew(console: Console) -> None:
+    assert console.run(*console.run_all("--limit", "4")).returncode == ExitCode.DONE
+    lines = console.samples.read_text().splitlines(keepends=True)
+    console.samples.write_text("".join(lines[:-1]))
+    again = console.run(*console.run_all("--limit", "4"))
+    assert again.returncode == ExitCode.DONE, again.stderr
+    assert "sample 4/4 accepted" in again.stdout
+    assert "skipped" not in again.stdout
+
+
+def test_json_gives_events_on_standard_output_and_words_on_standard_error(console: Console) -> None:
+    result = console.run("generate", "--dataset", "bundled", "--limit", "2", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    events = [e.decode(line) for line in result.stdout.splitlines()]
+    assert count(events, e.SampleAccepted) == 2
+    assert isinstance(events[-1], e.RunEnded)
+    assert "sample 2/2 accepted" in result.stderr
+
+
+def test_a_dry_run_changes_nothing_and_tells_what_is_done(console: Console) -> None:
+    before = sorted(console.folder.rglob("*"))
+    fresh = console.run(*console.run_all("--limit", "3", "--dry-run"))
+    assert fresh.stdout.count("to do") == 5
+    assert sorted(console.folder.rglob("*")) == before
+    console.run("generate", "--dataset", "bundled", "--limit", "3")
+    later = console.run(*console.run_all("--limit", "3", "--dry-run"))
+    assert "generate: done already, 3 of 3 samples are there" in later.stdout
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_stops_cleanly_and_the_same_command_goes_on(console: Console, number: signal.Signals) -> None:
+    console.environment["KIMI_FAKE_SECONDS"] = "0.2"
+    process = console.start(*console.run_all("--limit", "6"))
+    console.wait_for(lambda events: count(events, e.SampleAccepted) >= 2)
+    process.send_signal(number)
+    assert process.wait(30) == ExitCode.INTERRUPTED
+    console.wait_until_quiet()
+    assert isinstance(console.events()[-1], e.RunEnded)
+    assert not (console.folder / "generator_pid.txt").exists()
+    assert console.run(*console.run_all("--limit", "6")).returncode == ExitCode.DONE
+    assert_complete(console, 6)
+
+
+def test_killed_during_generation_and_during_training_nothing_is_lost_or_done_twice(console: Console) -> None:
+    """Two SIGKILLs; the uninterrupted run on the same samples has the same adapter, byte for byte."""
+    console.environment["KIMI_FAKE_SECONDS"] = "0.2"
+    arguments = console.run_all("--limit", "6", "--lora-dropout", "0.1")
+    process = console.start(*arguments)
+    console.wait_for(lambda events: count(events, e.SampleAccepted) >= 2)
+    kill(process)
+    kept = console.prompts_done()
+
+    process = console.start(*arguments)
+    console.wait_for(lambda events: count(events, e.CheckpointSaved) >= 1)
+    kill(process)
+
+    end = console.run(*arguments)
+    assert end.returncode == ExitCode.DONE, end.stdout + end.stderr
+    assert_complete(console, 6)
+    assert console.prompts_done()[: len(kept)] == kept
+    adapter = console.folder / "artifacts" / "adapters" / "hegelion_1.5b_v1" / "adapters.safetensors"
+    interrupted = adapter.read_bytes()
+
+    other = console.folder / "other"
+    straight = console.run(
+        *("train", "--model", str(console.student), "--data", "artifacts/data/hegelion_scu_ready.jsonl"),
+        *("--adapter-path", str(other), "--iters", "12", "--batch-size", "2", "--lora-dropout", "0.1"),
+        *("--set", "training.report_every=4", "--set", "training.checkpoint_every=4"),
+        *("--set", "training.scu_update_freq=2"),
+    )
+    assert straight.returncode == ExitCode.DONE, straight.stdout + straight.stderr
+    assert (other / "adapters.safetensors").read_bytes() == interrupted
+
+
+def test_the_children_of_a_killed_core_end_by_themselves(console: Console) -> None:
+    console.environment["KIMI_FAKE_BEHAVIOUR"] = "stubborn"
+    process = console.start("generate", "--dataset", "bundled", "--limit", "2")
+    console.wait_for(lambda events: count(events, e.SampleRequested) >= 2)
+    kill(process)
+    console.wait_until_quiet()
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "code", "words"),
+    [
+        ("quota", ExitCode.COME_BACK_LATER, "usage limit"),
+        ("not_logged_in", ExitCode.NOT_READY, "login"),
+        ("terminated", ExitCode.FAILED, "terminated"),
+    ],
+)
+def test_a_teacher_that_refuses_ends_the_run_with_its_own_exit_code(
+    console: Console, behaviour: str, code: ExitCode, words: str
+) -> None:
+    console.environment["KIMI_FAKE_BEHAVIOUR"] = behaviour
+    result = console.run(*console.run_all("--limit", "3"))
+    assert result.returncode == code, result.stderr
+    assert words.lower() in result.stderr.lower()
+    console.environment["KIMI_FAKE_BEHAVIOUR"] = "good"
+    assert console.run(*console.run_all("--limit", "3")).returncode == ExitCode.DONE
+    assert_complete(console, 3)
+
+
+def test_bad_answers_are_kept_with_their_reason(console: Console) -> None:
+    script = console.folder / "script"
+    script.write_text("bad\ngood\nbad\n")
+    console.environment["KIMI_FAKE_SCRIPT"] = str(script)
+    result = console.run("generate", "--dataset", "bundled", "--limit", "3")
+    assert result.returncode == ExitCode.DONE
+    rejected = console.samples.with_suffix(".rejected.jsonl").read_text().splitlines()
+    assert [json.loads(line)["reason"] for line in rejected] == ["no_thought_block"] * 2
+    assert len(console.prompts_done()) == 3
+
+
+def test_the_secrets_of_the_user_reach_neither_child_nor_file(console: Console) -> None:
+    console.environment["AWS_SECRET_ACCESS_KEY"] = "swordfish-1"
+    console.environment["KIMI_MODEL_API_KEY"] = "swordfish-2"
+    calls = console.folder / "calls"
+    console.environment["KIMI_FAKE_CALLS"] = str(calls)
+    assert console.run(*console.run_all("--limit", "2")).returncode == ExitCode.DONE
+    assert "swordfish-1" not in calls.read_text()
+    for path in (console.folder / "artifacts").rglob("*"):
+        if path.is_file():
+            assert b"swordfish" not in path.read_bytes(), path
+
+
+def test_a_second_run_in_a_workspace_is_refused_in_words(console: Console) -> None:
+    console.environment["KIMI_FAKE_SECONDS"] = "5"
+    process = console.start("generate", "--dataset", "bundled", "--limit", "2")
+    console.wait_for(lambda events: count(events, e.SampleRequested) >= 1)
+    second = console.run("generate", "--dataset", "bundled", "--limit", "2")
+    assert second.returncode == ExitCode.NOT_READY
+    assert "at work" in second.stderr
+    os.kill(process.pid, signal.SIGTERM)
+    process.wait(30)
+    console.wait_until_quiet()

@@ -1,0 +1,35 @@
+"""What a person would read on a screen under test, and waiting for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from textual.pilot import Pilot
+
+from hegelion_tui.app import ConsoleApp
+
+
+def text_of(app: ConsoleApp) -> str:
+    """The screen as text, a line a row."""
+    rows = app.screen._compositor.render_strips(app.size)
+    return "\n".join(row.text.rstrip() for row in rows)
+
+
+async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
+    """Return as soon as ``holds()`` is true; fails after some seconds."""
+    async with asyncio.timeout(10):
+        while not holds():
+            await pilot.pause(0.01)
+
+
+async def until_shown(pilot: Pilot[int], *wanted: str) -> str:
+    """The screen's text as soon as it holds everything that is ``wanted``."""
+    app = pilot.app
+    assert isinstance(app, ConsoleApp)
+    try:
+        await until(pilot, lambda: all(text in text_of(app) for text in wanted))
+    except TimeoutError:
+        missing = [text for text in wanted if text not in text_of(app)]
+        raise AssertionError(f"not on the screen: {missing}\n{text_of(app)}") from None
+    return text_of(app)

@@ -1,0 +1,302 @@
+"""The generator: exactly what is wanted, whatever the teacher does. The teacher here is scripted, for its faults."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from hegelion_core import events as e
+from hegelion_core.dialectic.contract import make_sample
+from hegelion_core.dialectic.identity import prompt_id
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.event_log import EventLog, EventReader
+from hegelion_core.generation import generator as generator_module
+from hegelion_core.generation.claims import Claims
+from hegelion_core.generation.generator import Generator, Prompt
+from hegelion_core.generation.store import SampleStore
+from hegelion_core.settings import GenerationSettings
+from hegelion_core.teachers.teacher import REQUEST, Answer, Call, FaultKind, TeacherFault, TeacherInfo
+from hegelion_core.workspace import RunFolder, Workspace
+
+GOOD = (
+    "<thought>\n**THESIS**: Cars give freedom to people who live far from a station.\n"
+    "**ANTITHESIS**: That freedom is paid for by those who breathe the exhaust in the street.\n"
+    "**SYNTHESIS**: Freedom of movement is worth having where its costs fall on the mover.\n</thought>\n"
+    "Keep cars where nothing else goes, and price them where something does."
+)
+Script = Callable[[Call], Answer | TeacherFault]
+
+
+class ScriptedTeacher:
+    """Answers by a function of the call; records how many calls were in flight at once."""
+
+    def __init__(self, script: Script, calls_per_instance: int = 1) -> None:
+        self.script = script
+        self.calls: list[Call] = []
+        self.in_flight = 0
+        self.most_in_flight = 0
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self._calls_per_instance = calls_per_instance
+
+    @property
+    def calls_per_instance(self) -> int:
+        return self._calls_per_instance
+
+    async def start(self) -> TeacherInfo:
+        return TeacherInfo(name="scripted", version="1")
+
+    async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
+        assert msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call) == call
+        self.calls.append(call)
+        self.in_flight += 1
+        self.most_in_flight = max(self.most_in_flight, self.in_flight)
+        try:
+            await self.gate.wait()
+            await asyncio.sleep(0)
+        finally:
+            self.in_flight -= 1
+        result = self.script(call)
+        if isinstance(result, TeacherFault):
+            raise result
+        return result
+
+    def read_answer(self, folder: Path) -> Answer | None:
+        out = folder / "out"
+        return Answer(text=out.read_text()) if out.exists() else None
+
+    async def close(self) -> None:
+        pass
+
+
+class Bench:
+    """A generator on a folder, and what came of it."""
+
+    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: int) -> None:
+        self.place = Workspace(tmp_path)
+        self.run = RunFolder(tmp_path / "run")
+        self.run.spool.mkdir(parents=True, exist_ok=True)
+        self.log = EventLog(self.run.events)
+        self.store = SampleStore(tmp_path / "samples.jsonl")
+        self.claims = Claims(self.store.path)
+        texts = [f"Should city number {n} ban cars?" for n in range(prompts)]
+        self.prompts = [Prompt(prompt_id(text), text, "test", n) for n, text in enumerate(texts)]
+        self.teacher = teacher
+        self.generator = Generator(
+            run=self.run,
+            place=self.place,
+            settings=GenerationSettings.model_validate({"limit": 10, "instances": 2, **settings}),
+            teacher=teacher,
+            store=self.store,
+            claims=self.claims,
+            log=self.log,
+            prompts=self.prompts,
+        )
+
+    def events(self) -> list[e.AnyEvent]:
+        return EventReader(self.run.events).read()
+
+    def reasons(self) -> list[str]:
+        if not self.store.rejected_path.exists():
+            return []
+        return [json.loads(line)["reason"] for line in self.store.rejected_path.read_text().splitlines()]
+
+
+@pytest.fixture(autouse=True)
+def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(generator_module, "BACKOFF", 0.0)
+
+
+def good(call: Call) -> Answer:
+    return Answer(text=GOOD, completion_tokens=50)
+
+
+def fault(kind: FaultKind) -> TeacherFault:
+    return TeacherFault(kind, f"it is {kind}", "do this")
+
+
+@pytest.mark.parametrize(("instances", "calls"), [(1, 1), (2, 1), (3, 4), (16, 1)])
+async def test_exactly_the_limit_is_accepted_and_no_call_too_many_is_made(
+    tmp_path: Path, instances: int, calls: int
+) -> None:
+    teacher = ScriptedTeacher(good, calls)
+    bench = Bench(tmp_path, teacher, instances=instances)
+    await bench.generator.run()
+    assert bench.store.accepted == 10
+    assert len(teacher.calls) == 10
+    assert teacher.most_in_flight == min(10, instances * calls)
+    assert list(bench.run.calls.iterdir()) == []
+
+
+async def test_what_is_there_counts_and_is_not_done_again(tmp_path: Path) -> None:
+    await Bench(tmp_path, ScriptedTeacher(good), limit=4).generator.run()
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, limit=6)
+    await bench.generator.run()
+    assert len(teacher.calls) == 2
+    assert len(bench.store.path.read_bytes().splitlines()) == 6
+
+
+async def test_a_rejected_answer_is_kept_and_asked_again_at_once_naming_the_fault(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: Answer(text="I like cars.") if call.attempt == 1 else good(call))
+    bench = Bench(tmp_path, teacher, instances=1, limit=2)
+    await bench.generator.run()
+    assert [call.attempt for call in teacher.calls] == [1, 2, 1, 2]
+    assert teacher.calls[0].correction is None
+    assert teacher.calls[1].prompt_id == teacher.calls[0].prompt_id
+    assert teacher.calls[1].correction
+    assert len(bench.reasons()) == 2
+    assert bench.log.state.acceptance == 0.5
+
+
+async def test_a_prompt_is_set_aside_after_its_last_attempt_and_stays_so(tmp_path: Path) -> None:
+    bad = prompt_id("Should city number 0 ban cars?")
+
+    def script(call: Call) -> Answer:
+        return Answer(text="No.") if call.prompt_id == bad else good(call)
+
+    teacher = ScriptedTeacher(script)
+    bench = Bench(tmp_path, teacher, limit=3)
+    await bench.generator.run()
+    assert Counter(call.prompt_id for call in teacher.calls)[bad] == 3
+    assert list(bench.log.state.set_aside) == [bad]
+    bench.claims.close()
+    again = ScriptedTeacher(script)
+    await Bench(tmp_path, again, limit=5).generator.run()
+    assert bad not in {call.prompt_id for call in again.calls}
+
+
+async def test_transient_failures_are_tried_again(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: fault("transient") if call.attempt == 1 else good(call))
+    bench = Bench(tmp_path, teacher, limit=5, prompts=5)
+    await bench.generator.run()
+    assert bench.store.accepted == 5
+    assert bench.log.state.failed_by_kind == {"transient": 5}
+
+
+@pytest.mark.parametrize(
+    ("kind", "code"),
+    [
+        ("not_logged_in", ExitCode.NOT_READY),
+        ("quota", ExitCode.COME_BACK_LATER),
+        ("balance", ExitCode.FAILED),
+        ("terminated", ExitCode.FAILED),
+    ],
+)
+async def test_what_no_retry_can_mend_ends_the_generation_at_once(
+    tmp_path: Path, kind: FaultKind, code: ExitCode
+) -> None:
+    teacher = ScriptedTeacher(lambda call: fault(kind) if len(teacher.calls) > 3 else good(call))
+    bench = Bench(tmp_path, teacher)
+    with pytest.raises(UserError) as raised:
+        await bench.generator.run()
+    assert raised.value.exit_code == code
+    assert raised.value.hint == "do this"
+    assert len(teacher.calls) <= 5
+
+
+async def test_the_breaker_ends_a_run_in_which_everything_fails(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: fault("transient"))
+    bench = Bench(tmp_path, teacher)
+    with pytest.raises(UserError, match="in a row.*transient"):
+        await bench.generator.run()
+    assert len(teacher.calls) <= generator_module.BREAKER + 1
+
+
+async def test_three_tool_uses_end_it_and_each_sets_its_prompt_aside(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: fault("tool_use"))
+    bench = Bench(tmp_path, teacher, instances=1)
+    with pytest.raises(UserError, match="tool"):
+        await bench.generator.run()
+    assert len(bench.log.state.set_aside) == 3
+    assert bench.reasons() == ["tool_use"] * 3
+
+
+async def test_prompts_that_run_out_are_an_error_that_says_how_far_it_came(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, ScriptedTeacher(good), prompts=4)
+    with pytest.raises(UserError, match="4 of 10"):
+        await bench.generator.run()
+
+
+async def test_answers_that_were_whole_when_the_core_died_are_salvaged_and_the_rest_dropped(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, limit=2)
+    for number, whole in enumerate((True, False)):
+        prompt = bench.prompts[number]
+        call = Call(call_id=f"{prompt.id}-a", prompt_id=prompt.id, query=prompt.text, instance=1)
+        folder = bench.run.calls / call.call_id
+        folder.mkdir(parents=True)
+        (folder / REQUEST).write_bytes(msgspec.json.encode(call))
+        if whole:
+            (folder / "out").write_text(GOOD)
+    (bench.run.calls / "nonsense").mkdir()
+    await bench.generator.run()
+    assert len(teacher.calls) == 1
+    assert bench.store.accepted == 2
+    assert [event.salvaged for event in bench.events() if isinstance(event, e.SampleAccepted)] == [True, False]
+    assert list(bench.run.calls.iterdir()) == []
+
+
+async def test_instances_are_added_and_taken_away_while_it_runs(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher, instances=1)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 1:
+        await asyncio.sleep(0)
+    bench.generator.scale(3)
+    while teacher.in_flight < 3:
+        await asyncio.sleep(0)
+    bench.generator.scale(2)
+    teacher.gate.set()
+    await task
+    assert bench.store.accepted == 10
+    assert {call.instance for call in teacher.calls[3:]} <= {1, 2}
+
+
+async def test_a_prompt_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, prompts=11)
+    bench.claims.take(bench.prompts[0].id)
+    await bench.generator.run()
+    assert bench.prompts[0].id not in {call.prompt_id for call in teacher.calls}
+
+
+async def test_cancelling_leaves_claims_free_and_files_whole(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 2:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert teacher.in_flight == 0
+    assert bench.claims.take(teacher.calls[0].prompt_id)
+
+
+async def test_an_answer_over_the_limit_is_kept_as_surplus(tmp_path: Path) -> None:
+    """Another process fills the file while our call is in flight."""
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, limit=1, instances=1)
+    other = Bench(tmp_path, ScriptedTeacher(good), limit=1)
+    original = teacher.script
+
+    def script(call: Call) -> Answer | TeacherFault:
+        query = bench.prompts[9].text
+        other.store.append(
+            make_sample(query, Answer(text=GOOD), prompt_id=bench.prompts[9].id, system="", metadata={}), limit=1
+        )
+        return original(call)
+
+    teacher.script = script
+    await bench.generator.run()
+    assert bench.store.accepted == 1
+    assert bench.reasons() == ["surplus"]

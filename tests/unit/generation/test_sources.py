@@ -1,0 +1,224 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from datasets import Dataset
+from hypothesis import given
+from hypothesis import strategies as st
+
+from hegelion_core import events
+from hegelion_core.dialectic.identity import prompt_id
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.generation import sources
+from hegelion_core.generation.prompt_files import SourcePrompt, read_prompt_file
+from hegelion_core.generation.sources import Prompt, check_source, evaluation_prompts, open_source, select
+from hegelion_core.settings import EvaluationSettings, GenerationSettings, Settings
+from hegelion_core.worker import Job, Worker
+from hegelion_core.workspace import Workspace
+
+NONE: frozenset[str] = frozenset()
+
+
+def found(*texts: str) -> list[SourcePrompt]:
+    return [SourcePrompt(text, "s", row) for row, text in enumerate(texts)]
+
+
+def texts(path: Path) -> list[str]:
+    return [prompt.text for prompt in read_prompt_file(path)]
+
+
+# Prompt files
+
+
+def test_a_text_file_is_a_prompt_a_line(tmp_path: Path) -> None:
+    path = tmp_path / "p.txt"
+    path.write_bytes("\ufeff# comment\r\nFirst?\r\n\r\n  Zwei\u2028tens?  \n#x\nLast".encode())
+    assert list(read_prompt_file(path)) == [
+        SourcePrompt("First?", "p.txt", 2),
+        SourcePrompt("Zwei\u2028tens?", "p.txt", 4),
+        SourcePrompt("Last", "p.txt", 6),
+    ]
+
+
+def test_json_lines_name_their_prompt_in_several_ways(tmp_path: Path) -> None:
+    path = tmp_path / "p.jsonl"
+    rows: list[dict[str, object]] = [
+        {"prompt": "a", "text": "no"},
+        {"instruction": "b"},
+        {"query": "c", "prompt": None},
+        {"text": "# d"},
+    ]
+    path.write_bytes(b"\xef\xbb\xbf" + b"\r\n\r\n".join(json.dumps(row).encode() for row in rows))
+    assert texts(path) == ["a", "b", "c", "# d"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "fault"),
+    [
+        ("p.txt", b"good\nb\xff\xfed\n", "p.txt, line 2: is not UTF-8 text"),
+        ("p.jsonl", b'{"prompt": "a"}\n\n{"prompt": \n', "p.jsonl, line 3: is not a JSON object"),
+        ("p.jsonl", b'"a"\n', "p.jsonl, line 1: is not a JSON object"),
+        ("p.jsonl", b'{"question": "a"}\n', "p.jsonl, line 1: has no prompt; it holds question"),
+    ],
+)
+def test_a_broken_line_is_named(tmp_path: Path, name: str, content: bytes, fault: str) -> None:
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(UserError, match=fault) as error:
+        texts(tmp_path / name)
+    assert error.value.hint
+    assert error.value.exit_code == ExitCode.USAGE
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"nowhere\.txt: cannot be read"):
+        texts(tmp_path / "nowhere.txt")
+    with pytest.raises(UserError, match="cannot be read"):
+        texts(tmp_path)
+
+
+# Selection
+
+
+@given(st.lists(st.text(max_size=6)), st.integers(0, 5))
+def test_the_order_follows_from_seed_and_prompts_alone(lines: list[str], seed: int) -> None:
+    shuffled = found(*sorted(lines, key=lambda line: prompt_id(line + "x")))
+    one = select(found(*lines), seed=seed, max_chars=5, held_out=NONE)
+    other = select(shuffled, seed=seed, max_chars=5, held_out=NONE)
+    assert [prompt.id for prompt in one.prompts] == [prompt.id for prompt in other.prompts]
+    assert len({prompt.id for prompt in one.prompts}) == len(one.prompts)
+    assert len(one.prompts) + one.left_out.total() == len(lines)
+
+
+def test_another_seed_gives_another_order() -> None:
+    prompts = found(*(f"Question {n}?" for n in range(50)))
+    orders = [[p.id for p in select(prompts, seed=s, max_chars=99, held_out=NONE).prompts] for s in (0, 1)]
+    assert orders[0] != orders[1]
+    assert set(orders[0]) == set(orders[1])
+
+
+def test_what_is_left_out_is_counted_by_reason() -> None:
+    prompts = found(" Keep me ", "keep  ME", "", " \n", "x" * 11, "Held out?")
+    selection = select(prompts, seed=0, max_chars=10, held_out=frozenset({prompt_id("held out?")}))
+    assert selection.prompts == [Prompt(id=prompt_id("Keep me"), text="Keep me", source="s", row=0)]
+    assert selection.left_out == {"duplicate": 1, "empty": 2, "too_long": 1, "held_out_for_evaluation": 1}
+
+
+# Data sets
+
+
+@pytest.fixture
+def hub_layout(tmp_path: Path) -> Path:
+    """A folder as UltraFeedback's: two splits, a column of prompts among others."""
+    (tmp_path / "set" / "data").mkdir(parents=True)
+    for split, questions in {"train_prefs": ["One?", "Two?"], "test_prefs": ["Three?"]}.items():
+        rows = Dataset.from_dict({"prompt_id": [split] * len(questions), "prompt": questions})
+        rows.to_parquet(tmp_path / "set" / "data" / f"{split}-00000-of-00001.parquet")
+    return tmp_path
+
+
+def test_a_split_of_a_local_folder(hub_layout: Path) -> None:
+    name, prompts = open_source(GenerationSettings(dataset="set", split="train_prefs"), Workspace(hub_layout))
+    assert name == "set/train_prefs"
+    assert list(prompts) == [SourcePrompt("One?", name, 0), SourcePrompt("Two?", name, 1)]
+
+
+@pytest.mark.parametrize("suffix", ["parquet", "jsonl"])
+def test_a_data_file(tmp_path: Path, suffix: str) -> None:
+    rows = Dataset.from_dict({"id": [1, 2], "instruction": ["One?", None]})
+    if suffix == "parquet":
+        rows.to_parquet(tmp_path / "set.parquet")
+    else:
+        rows.to_json(tmp_path / "set.jsonl")
+    _, prompts = open_source(GenerationSettings(dataset=f"set.{suffix}"), Workspace(tmp_path))
+    assert [prompt.text for prompt in prompts] == ["One?", ""]
+
+
+def test_an_unknown_split_or_column_says_which_exist(hub_layout: Path) -> None:
+    with pytest.raises(
+        UserError, match=r"no split 'train'\.\nIt has (test_prefs, train_prefs|train_prefs, test_prefs)"
+    ):
+        open_source(GenerationSettings(dataset="set", split="train"), Workspace(hub_layout))
+    (hub_layout / "odd.jsonl").write_text('{"question": "a", "prompt": ["a"]}\n')
+    with pytest.raises(UserError, match="no column of prompts; it has question, prompt"):
+        open_source(GenerationSettings(dataset="odd.jsonl"), Workspace(hub_layout))
+
+
+@pytest.mark.parametrize("dataset", ["/nowhere", "./nowhere", "a/b/c", "p.txt", "empty", "broken.parquet"])
+def test_a_data_set_that_is_none_is_named(tmp_path: Path, dataset: str) -> None:
+    (tmp_path / "p.txt").write_text("Prompt?")
+    (tmp_path / "broken.parquet").write_text("not parquet")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(UserError, match=dataset.split("/")[-1]) as error:
+        open_source(GenerationSettings(dataset=dataset), Workspace(tmp_path))
+    assert error.value.hint
+
+
+# The bundled prompts, and the worker
+
+
+def test_the_bundled_prompts_are_enough_and_apart_from_those_of_the_evaluation(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    held_out = [prompt_id(prompt.text) for prompt in evaluation_prompts(EvaluationSettings(), place)]
+    _, prompts = open_source(GenerationSettings(dataset="bundled"), place)
+    selection = select(prompts, seed=0, max_chars=1000, held_out=frozenset(held_out))
+    assert len(set(held_out)) == 24
+    assert len(selection.prompts) >= 600
+    assert not selection.left_out
+
+
+def make_worker(root: Path, settings: Settings, **arguments: str) -> Worker:
+    run = root / "run"
+    run.mkdir(exist_ok=True)
+    job = Job(
+        root=str(root),
+        demo=False,
+        run=str(run),
+        reports=str(run / "reports.jsonl"),
+        settings=settings.model_dump(mode="json"),
+        arguments=arguments,
+    )
+    return Worker(job)
+
+
+def reports(root: Path) -> list[events.AnyEvent]:
+    path = root / "run" / "reports.jsonl"
+    return [events.decode(line) for line in path.read_bytes().splitlines()] if path.exists() else []
+
+
+def test_the_worker_writes_the_prompts(tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_text("One?\nTwo?\nHeld?\none?\n")
+    (tmp_path / "held.txt").write_text("held?\n")
+    settings = Settings(
+        generation=GenerationSettings(prompt_file=Path("my.txt"), limit=2),
+        evaluation=EvaluationSettings(prompts=Path("held.txt")),
+    )
+    worker = make_worker(tmp_path, settings)
+    sources.work(worker)
+    lines = worker.run.prompts.read_bytes().splitlines()
+    prompts = [msgspec.json.decode(line, type=Prompt) for line in lines]
+    assert {prompt.text for prompt in prompts} == {"One?", "Two?"}
+    assert all(prompt.id == prompt_id(prompt.text) and prompt.source == "my.txt" for prompt in prompts)
+    assert reports(tmp_path) == [events.PromptsPrepared(count=2, source="my.txt")]
+
+
+def test_too_few_prompts_say_how_many_there_are(tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_text("One?\none?\n")
+    settings = Settings(generation=GenerationSettings(prompt_file=Path("my.txt"), limit=2))
+    worker = make_worker(tmp_path, settings)
+    with pytest.raises(UserError, match=r"has 1 usable prompts \(1 duplicate left out\), but 2 samples are wanted"):
+        sources.work(worker)
+    assert not worker.run.prompts.exists()
+
+
+def test_a_check_writes_nothing(hub_layout: Path) -> None:
+    settings = Settings(generation=GenerationSettings(dataset="set", limit=9))
+    worker = make_worker(hub_layout, settings, check="1")
+    sources.work(worker)
+    assert not worker.run.prompts.exists()
+    assert reports(hub_layout) == []
+    bundled = GenerationSettings(dataset="bundled", limit=1_000_000)
+    with pytest.raises(UserError, match="samples are wanted"):
+        check_source(bundled, Workspace(hub_layout), NONE)

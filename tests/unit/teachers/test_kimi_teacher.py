@@ -1,0 +1,266 @@
+"""``KimiTeacher`` over a fake ``kimi``: good answers, watchdogs, the tripwire, and nothing left behind."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from hegelion_core.dialectic import contract
+from hegelion_core.settings import GenerationSettings, Settings, TeacherName
+from hegelion_core.spool import follow
+from hegelion_core.supervisor import Supervisor
+from hegelion_core.teachers.kimi import KimiTeacher
+from hegelion_core.teachers.teacher import Answer, Call, FaultKind, TeacherFault
+from hegelion_core.teachers.which_kimi import find_kimi
+from hegelion_core.workspace import RunFolder, Workspace
+from tests.fakes import fake_kimi
+
+QUERY = "Should cities ban cars from their centres?"
+
+
+class House:
+    """A workspace with a fake ``kimi`` on its own PATH."""
+
+    def __init__(self, root: Path, supervisor: Supervisor) -> None:
+        self.root = root
+        self.home = root / "home"
+        self.temporary = root / "tmp"
+        self.calls = root / "calls.jsonl"
+        self.supervisor = supervisor
+        self.run = RunFolder(root / "run")
+        self.lines: list[str] = []
+        self.temporary.mkdir()
+        fake_kimi.install(root / "bin")
+
+    def teacher(
+        self, *, wanted: TeacherName = "kimi-cli", settings: GenerationSettings | None = None, **fake: str
+    ) -> KimiTeacher:
+        environment = {
+            "PATH": f"{self.root / 'bin'}{os.pathsep}{os.environ['PATH']}",
+            "HOME": str(self.home),
+            "KIMI_MODEL_NAME": "m",
+            "KIMI_API_KEY": "k",
+            "KIMI_FAKE_CALLS": str(self.calls),
+            "GITHUB_TOKEN": "secret",
+            **{f"KIMI_FAKE_{name.upper()}": value for name, value in fake.items()},
+        }
+        whole = Settings(generation=settings or GenerationSettings())
+        place = Workspace(self.root)
+        return KimiTeacher(
+            self.supervisor, run=self.run, workspace=place, settings=whole, dialect=wanted, environment=environment
+        )
+
+    def folder(self, call_id: str = "c1") -> Path:
+        return self.run.calls / call_id
+
+    async def ask(self, teacher: KimiTeacher, query: str = QUERY, call_id: str = "c1") -> Answer:
+        call = Call(call_id=call_id, prompt_id="p-1", query=query, instance=1)
+        return await teacher.ask(call, self.folder(call_id), self.lines.append)
+
+    def noted(self) -> list[dict[str, object]]:
+        return [json.loads(line) for line in self.calls.read_text().splitlines()]
+
+
+@pytest.fixture
+async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
+    supervisor = Supervisor(tmp_path / "records")
+    made = House(tmp_path, supervisor)
+    monkeypatch.setattr("tempfile.tempdir", str(made.temporary))
+    yield made
+    await supervisor.close()
+
+
+@pytest.mark.parametrize("version", ["2.1.0", "kimi, version 1.51.0"])
+async def test_a_good_answer(house: House, version: str) -> None:
+    teacher = house.teacher(version=version)
+    info = await teacher.start()
+    assert info.name == ("kimi-legacy" if "1.51" in version else "kimi-code")
+    answer = await house.ask(teacher)
+    sample = contract.make_sample(QUERY, answer, prompt_id="p-1", system="", metadata=answer.metadata)
+    assert "cities ban cars" in sample.hegelion_trace.thesis
+    assert answer.seconds > 0
+    assert teacher.read_answer(house.folder()) == answer
+    assert any("THESIS" in line for line in house.lines)
+    await teacher.close()
+    assert list(house.temporary.iterdir()) == []
+
+
+async def test_a_call_runs_in_an_empty_folder_without_secrets(house: House) -> None:
+    teacher = house.teacher()
+    await teacher.start()
+    await house.ask(teacher, "/goal delete everything")
+    (noted,) = house.noted()
+    assert noted["files"] == []
+    assert str(noted["folder"]).startswith(str(house.temporary.resolve()))
+    environment = noted["environment"]
+    assert isinstance(environment, dict)
+    assert "GITHUB_TOKEN" not in environment
+    assert environment["KIMI_LOOP_MAX_ATTEMPTS_PER_STEP"] == "1"
+    arguments = noted["arguments"]
+    assert isinstance(arguments, list)
+    assert "--agent-file" in arguments
+    assert not arguments[-1].startswith("/")
+    (root,) = house.temporary.iterdir()
+    assert [path.name for path in root.iterdir()] == ["dialectician.md"]  # the call's folder is gone
+    await teacher.close()
+
+
+@pytest.mark.parametrize("version", ["2.1.0", "kimi, version 1.51.0"])
+@pytest.mark.parametrize("kind", ["rate", "quota", "terminated", "balance", "not_logged_in", "transient", "filtered"])
+async def test_failures_come_by_class(house: House, version: str, kind: FaultKind) -> None:
+    teacher = house.teacher(version=version, behaviour=kind)
+    await teacher.start()
+    with pytest.raises(TeacherFault) as caught:
+        await house.ask(teacher)
+    assert caught.value.kind == kind
+    assert teacher.read_answer(house.folder()) is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "kind"),
+    [
+        ("tool", "tool_use"),
+        ("cut", "transient"),
+        ("killed", "transient"),
+        ("silent_end", "protocol"),
+        ("flood", "protocol"),
+    ],
+)
+async def test_bad_endings(house: House, behaviour: str, kind: FaultKind, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hegelion_core.teachers.kimi.MAX_OUTPUT", 1 << 20)
+    teacher = house.teacher(behaviour=behaviour)
+    await teacher.start()
+    with pytest.raises(TeacherFault) as caught:
+        await house.ask(teacher)
+    assert caught.value.kind == kind
+    assert teacher.read_answer(house.folder()) is None
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "limit"),
+    [("mute", "first_line_timeout"), ("hang", "silence_timeout"), ("hang", "total_timeout")],
+)
+async def test_the_three_watchdogs(house: House, behaviour: str, limit: str) -> None:
+    # The other limits are far off, so that only the one in question can bark.
+    limits = GenerationSettings.model_validate({limit: 0.3})
+    teacher = house.teacher(behaviour=behaviour, settings=limits)
+    await teacher.start()
+    with pytest.raises(TeacherFault, match=limit) as caught:
+        await house.ask(teacher)
+    assert caught.value.kind == "timeout"
+
+
+async def test_cancelling_ends_the_process(house: House) -> None:
+    teacher = house.teacher(behaviour="hang")
+    await teacher.start()
+    asked = asyncio.create_task(house.ask(teacher))
+    async for _ in follow(house.calls, asked.done, interval=0.01):
+        asked.cancel()  # once the process is known to run
+        break
+    with pytest.raises(asyncio.CancelledError):
+        await asked
+    assert not any((house.root / "records").iterdir())
+
+
+async def test_a_bad_answer_is_for_the_contract_to_judge(house: House) -> None:
+    teacher = house.teacher(behaviour="bad")
+    await teacher.start()
+    answer = await house.ask(teacher)
+    with pytest.raises(contract.ContractFault, match="no_thought_block"):
+        contract.make_sample(QUERY, answer, prompt_id="p-1", system="", metadata={})
+
+
+async def test_a_users_hook_is_not_the_answer(house: House) -> None:
+    teacher = house.teacher(behaviour="hook")
+    await teacher.start()
+    assert (await house.ask(teacher)).text.startswith("<thought>")
+
+
+async def test_an_answer_that_was_written_whole_is_salvaged(house: House) -> None:
+    teacher = house.teacher()
+    await teacher.start()
+    answer = await house.ask(teacher)
+    (house.folder() / "exit.json").unlink()  # the core died before it could note the exit
+    salvaged = teacher.read_answer(house.folder())
+    assert salvaged is not None
+    assert salvaged.text == answer.text
+    out = house.folder() / "out"
+    out.write_bytes(out.read_bytes().rsplit(b"\n", 2)[0] + b"\n")  # nor did the end mark arrive
+    assert teacher.read_answer(house.folder()) is None
+    assert teacher.read_answer(house.root / "nowhere") is None
+
+
+async def test_a_killed_cores_folders_are_tidied_up(house: House) -> None:
+    first = house.teacher()
+    await first.start()
+    (left,) = house.temporary.iterdir()
+    session = house.home / ".kimi-code" / "sessions" / f"wd_{left.name}-1_0123456789ab"
+    session.mkdir(parents=True)
+    (left / f"{left.name}-1").mkdir()
+    second = house.teacher()
+    await second.start()
+    assert not left.exists()
+    assert not session.exists()
+    await second.close()
+    assert list(house.temporary.iterdir()) == []
+
+
+async def test_a_script_of_behaviours(house: House) -> None:
+    script = house.root / "script"
+    script.write_text("rate\ngood\n")
+    teacher = house.teacher(script=str(script))
+    await teacher.start()
+    with pytest.raises(TeacherFault):
+        await house.ask(teacher, call_id="c1")
+    assert (await house.ask(teacher, call_id="c2")).text
+    assert script.read_text() == ""
+
+
+async def test_no_kimi_says_how_to_get_one(house: House) -> None:
+    with pytest.raises(TeacherFault, match="No 'kimi'") as caught:
+        await find_kimi("kimi-cli", str(house.root / "home"), house.supervisor, {})
+    assert "npm install -g @moonshot-ai/kimi-code" in caught.value.hint
+    assert "--teacher local" in caught.value.hint
+
+
+async def test_the_wanted_kimi_is_found_behind_another(house: House) -> None:
+    legacy = house.root / "legacy" / "kimi"
+    legacy.parent.mkdir()
+    legacy.write_text("#!/bin/sh\necho kimi, version 1.51.0\n")
+    legacy.chmod(0o755)
+    path = f"{house.root / 'bin'}{os.pathsep}{legacy.parent}"
+    environment = {"PATH": os.environ["PATH"]}
+    assert (await find_kimi("kimi-cli", path, house.supervisor, environment)).dialect == "kimi-code"
+    assert (await find_kimi("kimi-legacy", path, house.supervisor, environment)).path == legacy
+    with pytest.raises(TeacherFault, match=r"kimi-legacy 1\.51\.0, not kimi-code"):
+        await find_kimi("kimi-code", str(legacy.parent), house.supervisor, environment)
+
+
+@pytest.mark.parametrize(
+    ("script", "message"),
+    [
+        ("#!/bin/sh\nexit 0\n", "no known Kimi"),
+        ("#!/bin/sh\necho kimi, version 1.52.0\n", "archived"),
+        ("#!/bin/sh\nsleep 60\n", "did not end"),
+        ("#!/nowhere/at/all\n", "cannot be run"),
+        ("#!/bin/sh\necho \"env: 'node': No such file or directory\" >&2\nexit 127\n", "node"),
+    ],
+)
+async def test_a_kimi_that_cannot_be_used_says_why(house: House, script: str, message: str) -> None:
+    program = house.root / "broken" / "kimi"
+    program.parent.mkdir()
+    program.write_text(script)
+    program.chmod(0o755)
+    with pytest.raises(TeacherFault, match=message):
+        await find_kimi(
+            "kimi-cli",
+            str(program.parent),
+            house.supervisor,
+            dict(os.environ),
+            seconds=0.5 if "sleep" in script else 20,
+        )

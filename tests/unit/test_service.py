@@ -1,0 +1,158 @@
+"""The socket: commands reach the core, events reach the client through the run's files, the owner alone gets in."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import stat
+from pathlib import Path
+
+import pytest
+
+from hegelion_core import events as e
+from hegelion_core.errors import UserError
+from hegelion_core.operations import Core
+from hegelion_core.service import Client, Service, read_pointer, socket_path
+from hegelion_core.settings import Settings
+from hegelion_core.workspace import Workspace
+
+
+@pytest.fixture(autouse=True)
+def _own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "r"))
+    (tmp_path / "r").mkdir()
+
+
+def settings(tmp_path: Path) -> Settings:
+    """A student that is none, so that a run ends in its check within moments."""
+    return Settings.model_validate(
+        {"generation": {"teacher": "local", "dataset": "bundled"}, "training": {"model": str(tmp_path / "nowhere")}}
+    )
+
+
+async def open_service(tmp_path: Path) -> tuple[Core, Service]:
+    core = await Core.open(Workspace(tmp_path), settings(tmp_path))
+    service = Service(core)
+    await service.open()
+    return core, service
+
+
+async def test_a_client_steers_the_core_and_sees_its_events(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    client = await Client.connect(Workspace(tmp_path))
+    assert client is not None
+    assert client.state.run_id == core.folder.id
+    await client.scale(5)
+    await client.start(("convert",))
+    seen: list[e.AnyEvent] = []
+    async for event in client.events():
+        seen.append(event)
+        if isinstance(event, e.RunEnded):
+            break
+    assert any(isinstance(event, e.StageFailed) for event in seen)
+    assert client.state == core.state
+    await client.close()
+    await service.close()
+    await core.close()
+
+
+async def test_a_refusal_reaches_the_client_in_words(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    client = await Client.connect(Workspace(tmp_path))
+    assert client is not None
+    with pytest.raises(UserError, match="65 instances") as raised:
+        await client.scale(65)
+    assert raised.value.hint
+    await client.close()
+    await service.close()
+    await core.close()
+
+
+async def test_two_clients_that_stop_at_once_both_get_an_answer(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    clients = [await Client.connect(Workspace(tmp_path)) for _ in range(2)]
+    await core.start(("check",))
+    await asyncio.gather(*(client.stop() for client in clients if client is not None))
+    assert not core.busy
+    await service.close()
+    await core.close()
+
+
+async def test_events_end_when_the_core_is_gone(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    client = await Client.connect(Workspace(tmp_path))
+    assert client is not None
+    await service.close()
+    await core.close()
+    async with asyncio.timeout(10):
+        assert [event async for event in client.events()] == []
+    with pytest.raises(UserError, match="gone"):
+        await client.stop()
+
+
+async def test_a_pointer_and_a_socket_of_a_dead_core_lead_nowhere_and_are_replaced(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    path = socket_path(place)
+    path.parent.mkdir(parents=True, mode=0o700)
+    dead = socket.socket(socket.AF_UNIX)
+    dead.bind(str(path))
+    dead.close()
+    place.artifacts.mkdir()
+    place.core_pointer.write_text(f'{{"pid": 1, "socket": "{path}", "run": "x"}}')
+    assert await Client.connect(place) is None
+    core, service = await open_service(tmp_path)
+    assert (client := await Client.connect(place)) is not None
+    await client.close()
+    await service.close()
+    await core.close()
+    assert read_pointer(place) is None
+    assert not path.exists()
+
+
+async def test_only_the_owner_can_reach_the_socket(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    path = socket_path(Workspace(tmp_path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    assert len(str(path)) <= 103
+    await service.close()
+    path.parent.chmod(0o777)
+    with pytest.raises(UserError, match="others can enter"):
+        await Service(core).open()
+    await core.close()
+
+
+async def test_a_second_core_in_a_workspace_is_refused(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    with pytest.raises(UserError, match="at work"):
+        await Core.open(Workspace(tmp_path), settings(tmp_path))
+    await service.close()
+    await core.close()
+    again = await Core.open(Workspace(tmp_path), settings(tmp_path))
+    assert again.state.openings == 2
+    await again.close()
+
+
+@pytest.mark.parametrize("line", [b"nonsense\n", b"{}\n", b'{"id":1,"command":"explode"}\n', b'{"id":"x"}\n'])
+async def test_nonsense_on_the_socket_is_answered_and_does_no_harm(tmp_path: Path, line: bytes) -> None:
+    core, service = await open_service(tmp_path)
+    reader, writer = await asyncio.open_unix_connection(socket_path(Workspace(tmp_path)))
+    writer.write(line)
+    assert b"Not a request" in await reader.readline()
+    writer.close()
+    await service.close()
+    await core.close()
+
+
+async def test_a_line_without_end_is_hung_up_on(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    reader, writer = await asyncio.open_unix_connection(socket_path(Workspace(tmp_path)))
+    writer.write(b"x" * 200_000)
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+    client = await Client.connect(Workspace(tmp_path))
+    assert client is not None
+    await client.close()
+    await service.close()
+    await core.close()

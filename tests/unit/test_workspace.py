@@ -1,0 +1,72 @@
+"""Durable files: whole records or nothing, old content or new."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from pathlib import Path
+
+import pytest
+
+from hegelion_core import workspace
+from hegelion_core.workspace import Workspace
+
+
+def test_the_demo_has_the_same_layout_below_a_folder_of_its_own(tmp_path: Path) -> None:
+    plain, demo = Workspace(tmp_path), Workspace(tmp_path, demo=True)
+    assert demo.artifacts == plain.artifacts / "demo"
+    assert demo.train_log.relative_to(demo.artifacts) == plain.train_log.relative_to(plain.artifacts)
+
+
+def test_replace_is_atomic_and_leaves_nothing_beside(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    workspace.replace(path, b"old")
+    inode = path.stat().st_ino
+    workspace.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert path.stat().st_ino != inode
+    assert os.listdir(tmp_path) == ["a.json"]
+
+
+def test_a_link_is_replaced(tmp_path: Path) -> None:
+    workspace.link(tmp_path / "l", "one")
+    workspace.link(tmp_path / "l", "two")
+    assert (tmp_path / "l").readlink() == Path("two")
+
+
+def test_a_short_write_is_taken_back(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "a.jsonl"
+    workspace.append(path, b"first\n")
+    real = os.write
+    monkeypatch.setattr(os, "write", lambda fd, data: real(fd, data[:3]))
+    with pytest.raises(OSError, match="only 3 of 7 bytes"):
+        workspace.append(path, b"second\n")
+    assert path.read_bytes() == b"first\n"
+
+
+def test_a_folders_hash_depends_on_names_and_content_only(tmp_path: Path) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    for folder in (one, two):
+        folder.mkdir()
+        (folder / "a").write_text("x")
+    assert workspace.sha256(one) == workspace.sha256(two)
+    (two / "a").write_text("y")
+    assert workspace.sha256(one) != workspace.sha256(two)
+
+
+def _count_up(path: Path, times: int) -> None:
+    for _ in range(times):
+        with workspace.locked(path.with_suffix(".lock")):
+            path.write_text(str(int(path.read_text()) + 1))
+
+
+def test_the_lock_keeps_other_processes_out(tmp_path: Path) -> None:
+    path = tmp_path / "n"
+    path.write_text("0")
+    context = multiprocessing.get_context("fork")
+    workers = [context.Process(target=_count_up, args=(path, 50)) for _ in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert path.read_text() == "200"

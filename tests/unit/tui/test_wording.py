@@ -1,0 +1,99 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from hegelion_core import events as e
+from hegelion_core.pressure import Pressure
+from hegelion_core.run_state import InstanceState, RunState, fold
+from hegelion_tui import wording
+from tests.tui.fake_operations import generating, opened, step, training
+
+GIB = 1 << 30
+
+
+@given(st.integers(0, 1000), st.integers(1, 1000), st.integers(4, 120))
+def test_a_bar_has_its_width_and_is_full_only_when_all_is_done(done: int, total: int, width: int) -> None:
+    text = wording.bar(done, total, width).plain
+    assert len(text) == width
+    assert ("─" not in text and "╸" not in text) == (done >= total)
+
+
+@given(st.integers(20, 200))
+def test_lines_keep_to_their_width(width: int) -> None:
+    state = fold([*opened(), *generating(), *training(), step(12)])
+    reading = Pressure("warning", GIB, 16 * GIB, 12.5, 87.0, 40 * GIB)
+    now = 5.0
+    lines = [
+        wording.header(state, "project", width),
+        wording.stages(state, now, width, lines=1),
+        wording.sample_progress(state, now, width),
+        wording.training_progress(state, now, width),
+        wording.pressure(reading, 2, width),
+    ]
+    assert all(line is not None and line.cell_length <= width for line in lines)
+
+
+def test_pressure_names_its_level() -> None:
+    reading = Pressure("critical", GIB, 16 * GIB, 45.0, 87.4, 40 * GIB)
+    assert wording.pressure(reading, 3, 120).plain == (
+        "memory 15.0 GiB of 16.0 GiB   pressure critical   stalled 45.0%   cpu 87%   disk 40.0 GiB free   children 3"
+    )
+
+
+def test_time_left_of_training_takes_the_pace_since_it_began() -> None:
+    planned = fold([*opened(), *training(iters=100)])
+    stage = replace(planned.stages["train"], started=1000.0)
+    at_work = replace(planned, stages={**planned.stages, "train": stage})
+    assert wording.training_seconds_left(at_work, 1000.0) is None
+    resumed = replace(at_work, plan=replace(training(iters=100)[-1], start_step=50))  # type: ignore[type-var]
+    reported = fold([replace(step(60), at=1020.0)], resumed)
+    assert wording.training_seconds_left(reported, 1020.0) == pytest.approx(80.0)
+    assert wording.training_seconds_left(reported, 1030.0) == pytest.approx(70.0)
+
+
+def test_a_slow_rate_is_told_by_the_hour() -> None:
+    state = fold([*opened(), *[replace(event, at=0.0) for event in generating()]])
+    state = fold([e.SampleAccepted(at=120.0, instance=1, prompt_id="p", sample_id="s", accepted=1, seconds=120)], state)
+    assert "30.0/h" in wording.sample_progress(state, 120.0, 120).plain
+
+
+def test_an_instance_tells_how_long_it_has_waited() -> None:
+    state = InstanceState(in_flight={"a": 100.0, "b": 130.0}, accepted=2, rejected=1, failed=3)
+    assert wording.instance(1, state, 175.0).plain == (
+        "generator 1 · 2 accepted · 1 rejected · 3 failed · 2 asked, 1m 15s ago"
+    )
+
+
+def test_nothing_of_a_teacher_can_steer_the_terminal() -> None:
+    state = replace(RunState(), error="\x1b[2Jboom", hint="\x07", teacher="\x1b]0;x\x07")
+    found = wording.banner(state, 0.0, gone=False)
+    assert found is not None
+    assert "\x1b" not in found[1].plain + wording.header(state, "\x1b[2J", 80).plain
+
+
+@pytest.mark.parametrize(
+    ("code", "outcome", "advice"),
+    [
+        (0, "Done", "Press r"),
+        (1, "error: boom", "Mend it. Then press r"),
+        (75, "quota", "Come back"),
+        (130, "Stopped", "kept"),
+    ],
+)
+def test_every_end_has_its_advice(code: int, outcome: str, advice: str) -> None:
+    state = replace(RunState(), exit_code=code, error="boom", hint="Mend it.")
+    text = wording.summary(state, Path("/work")).plain.replace("in an error. boom", "error: boom")
+    assert outcome in text
+    assert advice in text
+
+
+def test_a_run_whose_core_has_ended_runs_no_more() -> None:
+    state = wording.bereft(fold([*opened(), *generating(), e.SampleRequested(instance=1, prompt_id="p")]))
+    assert state.stages["generate"].status == "stopped"
+    assert state.in_flight == 0
+    assert state.active, "it is still known that work was under way"
