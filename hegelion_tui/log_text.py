@@ -24,7 +24,7 @@ TAIL_BYTES = 128 * 1024
 
 _ESCAPE = re.compile(
     r"\x1b(?:\[[0-?]*[ -/]*[@-~]"  # CSI: cursor, erase, colours, modes
-    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
+    r"|[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)"  # OSC, DCS, SOS, PM, APC: titles, links, clipboard
     r"|[ -/]*[0-~])?"  # all the others, and an escape that nothing follows
 )
 _COLOUR = re.compile(r"\x1b\[[0-9;]*m")
@@ -52,7 +52,7 @@ def disarm(raw: str) -> Line:
         text = text[:MAX_SHOWN] + "…"
     if text.isascii() and text.isprintable():
         return Line(text)
-    text = _ESCAPE.sub(_keep_colour, text.translate(_TRANSLATION)).expandtabs(4)
+    text = _ESCAPE.sub(_keep_colour, text).translate(_TRANSLATION).expandtabs(4)
     # Characters of no category that Unicode gave a control's meaning since, and lone surrogates.
     text = "".join(c for c in text if c == "\x1b" or unicodedata.category(c) not in {"Cc", "Cs"})
     if "\x1b" not in text:

@@ -56,7 +56,8 @@ def turn(name: TurnName, query: str, earlier: Mapping[TurnName, str], correction
 
 def budgets(total: int) -> dict[TurnName, int]:
     """Tokens of each turn; together at most ``total``, if that is 4 * ``LEAST_BUDGET`` or more."""
-    return {name: max(LEAST_BUDGET, int(total * share)) for name, share in _SHARES.items()}
+    spare = max(0, total - len(TURNS) * LEAST_BUDGET)
+    return {name: LEAST_BUDGET + int(spare * share) for name, share in _SHARES.items()}
 
 
 def clean(reply: str) -> str:

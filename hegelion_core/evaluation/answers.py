@@ -17,6 +17,8 @@ TEMPERATURE = 0.3
 """Low, so that the comparison is of what the models hold likely; not 0, at which small models fall into loops."""
 BATCH = 16
 """Answers in the making at once."""
+REPORT_EVERY = 10
+"""Tokens between two reports: a report is written durably, a token is not."""
 
 
 def answer_prompts(
@@ -27,7 +29,7 @@ def answer_prompts(
     opened: str,
     max_new_tokens: int,
     seed: int,
-    done: Callable[[int], None],
+    progress: Callable[[int], None],
     stop: Callable[[], bool],
 ) -> list[GivenAnswer] | None:
     """Let a model continue generation prompts.
@@ -39,7 +41,7 @@ def answer_prompts(
         opened: the part of the trace's block with which the prompts end; it is put before the answers.
         max_new_tokens: tokens an answer may have.
         seed: of the sampler.
-        done: called with the number of finished answers, as it grows.
+        progress: told the number of tokens that the answers have reached, every ``REPORT_EVERY`` tokens.
         stop: asked after each token.
 
     Returns:
@@ -57,6 +59,7 @@ def answer_prompts(
     uids: list[int] = generator.insert(encoded, [max_new_tokens] * len(prompts))
     tokens: dict[int, list[int]] = {uid: [] for uid in uids}
     endings: dict[int, str] = {}
+    reached = 0
     try:
         while len(endings) < len(uids):
             for response in generator.next_generated():
@@ -64,9 +67,11 @@ def answer_prompts(
                     tokens[response.uid].append(response.token)
                 if response.finish_reason is not None:
                     endings[response.uid] = response.finish_reason
-                    done(len(endings))
             if stop():
                 return None
+            if (longest := max(map(len, tokens.values()))) >= reached + REPORT_EVERY:
+                reached = longest
+                progress(reached)
     finally:
         generator.close()
     return [_answer(opened + tokenizer.decode(tokens[uid]), len(tokens[uid]), endings[uid]) for uid in uids]

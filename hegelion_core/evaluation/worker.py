@@ -61,11 +61,12 @@ class Examination:
             opened=self.format_.opened,
             max_new_tokens=settings.max_new_tokens,
             seed=settings.seed,
-            done=lambda count: self._progress(f"{who} answers", count, len(self.prompts)),
+            progress=lambda reached: self._progress(f"{who} answers", reached, settings.max_new_tokens),
             stop=stop,
         )
         if answers is None:
             return None
+        self._progress(f"{who} answers", settings.max_new_tokens, settings.max_new_tokens)
         seconds = time.monotonic() - begun
         tokens = sum(answer.tokens for answer in answers)
         _log(f"{who}: loss {'-' if loss is None else f'{loss:.3f}'}, {tokens} tokens of answers, {seconds:.1f} s.")

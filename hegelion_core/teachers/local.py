@@ -115,12 +115,12 @@ class LocalTeacher:
                         log(f"{line.turn}: {line.text}")
                 if (answer := self.read_answer(folder)) is not None:
                     return msgspec.structs.replace(answer, seconds=time.monotonic() - begun)
+            raise TeacherFault(
+                "transient", "The local teacher's process ended.", f"Its last lines are in {self._log_file}."
+            )
         except BaseException:
             (folder / REQUEST).unlink(missing_ok=True)  # the engine drops the call
             raise
-        raise TeacherFault(
-            "transient", "The local teacher's process ended.", f"Its last lines are in {self._log_file}."
-        )
 
     def read_answer(self, folder: Path) -> Answer | None:
         """The answer in ``folder``, if its last line is there whole."""

@@ -123,8 +123,8 @@ class Engine:
     def _ask(self, conversation: _Conversation) -> None:
         turn = conversation.turn
         messages = [
-            {"role": "system", "content": self._plain(turn.system)},
-            {"role": "user", "content": self._plain(turn.user)},
+            {"role": "system", "content": self.plain(turn.system)},
+            {"role": "user", "content": self.plain(turn.user)},
         ]
         prompt: str = self._tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
         tokens: list[int] = self._tokenizer.encode(prompt + turn.opening, add_special_tokens=False)
@@ -152,9 +152,9 @@ class Engine:
         except FileNotFoundError:
             return  # the call was cancelled a moment ago
 
-    def _plain(self, text: str) -> str:
-        """``text`` in which no special token stands: a question must not forge a turn."""
-        for token in self._tokenizer.all_special_tokens:
+    def plain(self, text: str) -> str:
+        """``text`` in which no added token, such as a turn's begin, stands: a question must not forge a turn."""
+        for token in self._tokenizer.get_added_vocab():
             text = text.replace(token, f"{token[0]} {token[1:]}")
         return text
 

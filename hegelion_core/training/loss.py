@@ -142,7 +142,11 @@ def _with_gradient(to_logits: ToLogits) -> Summed:
         hidden, targets, weights = primals
         return (cotangents[0] * outputs[1]).astype(hidden.dtype), mx.zeros_like(targets), mx.zeros_like(weights)
 
-    return lambda hidden, targets, weights: both(hidden, targets, weights)[0]
+    def summed(hidden: mx.array, targets: mx.array, weights: mx.array) -> mx.array:
+        loss, _ = cast(tuple[mx.array, mx.array], both(hidden, targets, weights))
+        return loss
+
+    return summed
 
 
 def _loss_and_error(logits: mx.array, targets: mx.array, weights: mx.array) -> tuple[mx.array, mx.array]:

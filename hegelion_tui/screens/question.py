@@ -33,6 +33,7 @@ class Question(ModalScreen[str]):
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "answer('cancel')", show=False),
+        Binding("ctrl+c", "app.quit", show=False),
         Binding("left", "app.focus_previous", show=False),
         Binding("right", "app.focus_next", show=False),
     ]

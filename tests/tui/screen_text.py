@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import TypeVar
 
 from textual.pilot import Pilot
 
 from hegelion_tui.app import ConsoleApp
+
+ReturnType = TypeVar("ReturnType")
 
 
 def text_of(app: ConsoleApp) -> str:
@@ -16,7 +19,7 @@ def text_of(app: ConsoleApp) -> str:
     return "\n".join(row.text.rstrip() for row in rows)
 
 
-async def until(pilot: Pilot[int], holds: Callable[[], bool]) -> None:
+async def until(pilot: Pilot[ReturnType], holds: Callable[[], bool]) -> None:
     """Return as soon as ``holds()`` is true; fails after some seconds."""
     async with asyncio.timeout(10):
         while not holds():

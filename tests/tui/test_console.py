@@ -53,7 +53,7 @@ def generators(app: ConsoleApp) -> list[LogPane]:
 )
 async def test_keys_ask_the_core(run: FakeOperations, key: str, request_: tuple[object, ...]) -> None:
     run.feed(*generating(2))
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press(key)
         await until(pilot, lambda: run.asked == [request_])
 
@@ -69,14 +69,14 @@ def test_every_action_of_the_table_is_there_once() -> None:
 
 async def test_what_cannot_be_done_now_says_why(run: FakeOperations) -> None:
     run.refuses = UserError("The run is at work ([b]generate[/b]).", "Stop it first, or wait.")
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("t")
         await until_shown(pilot, "The run is at work ([b]generate[/b]).", "Stop it first, or wait.")
 
 
 async def test_progress_tells_share_rate_and_time_left(run: FakeOperations) -> None:
     run.feed(*generating())
-    async with console(run).run_test(size=WIDE) as pilot:
+    async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         run.feed(*answered(5), seconds=300)
         run.feed(e.SampleRejected(instance=2, prompt_id="p", reason="no antithesis"))
         text = await until_shown(pilot, "5 of 20 · 83% accepted · 1.0/min · 15m 00s left")
@@ -86,14 +86,14 @@ async def test_progress_tells_share_rate_and_time_left(run: FakeOperations) -> N
 
 async def test_header_names_project_teacher_student_and_core(run: FakeOperations) -> None:
     run.feed(*generating())
-    async with console(run).run_test(size=WIDE) as pilot:
+    async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         text = await until_shown(pilot, "debate-lab")
         assert "kimi-cli 1.52 → DeepSeek-R1-Distill-Qwen-1.5B" in text
         assert "20251122-162200-run-all-1a2b3c4d   core 4242" in text
 
 
 async def test_stages_are_told_by_glyph_and_word(run: FakeOperations) -> None:
-    async with console(run).run_test(size=WIDE) as pilot:
+    async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         await until_shown(pilot, "○ check  waiting", "○ evaluate  waiting")
         run.feed(*generating(), seconds=3)
         await until_shown(pilot, "✓ check  done", "● generate  running", "9 checks passed")
@@ -105,7 +105,7 @@ async def test_stages_are_told_by_glyph_and_word(run: FakeOperations) -> None:
 async def test_panes_follow_the_number_of_instances(run: FakeOperations) -> None:
     run.feed(*generating(1))
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         run.feed(e.InstancesScaled(count=3))
         await until(pilot, lambda: len(generators(app)) == 3)
         run.feed(e.SampleRequested(instance=3, prompt_id="p"), e.InstancesScaled(count=1))
@@ -118,7 +118,7 @@ async def test_panes_follow_the_number_of_instances(run: FakeOperations) -> None
 async def test_one_pane_at_a_time_where_there_is_little_room(run: FakeOperations) -> None:
     run.feed(*generating(2))
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await until_shown(pilot, " generator 1  generator 2  training  chart", "╭─ generator 1 ")
         await pilot.press("tab")
         assert "╭─ generator 1 " not in await until_shown(pilot, "╭─ generator 2 ")
@@ -131,7 +131,7 @@ async def test_one_pane_at_a_time_where_there_is_little_room(run: FakeOperations
 async def test_maximise_gives_the_focused_pane_the_screen_and_back(run: FakeOperations) -> None:
     run.feed(*generating(2))
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await until_shown(pilot, "╭─ generator 2 ", "╭─ training ")
         await pilot.press("tab", "m")
         await until(pilot, lambda: "╭─ training " not in text_of(app))
@@ -143,7 +143,7 @@ async def test_maximise_gives_the_focused_pane_the_screen_and_back(run: FakeOper
 async def test_chart_draws_loss_and_turns_to_the_next_metric(run: FakeOperations) -> None:
     run.feed(*generating(), *training())
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         for number in range(2, 14, 2):
             run.feed(step(number), seconds=2)
         run.feed(e.ValidationReported(step=6, loss=2.5), e.ValidationReported(step=12, loss=2.25))
@@ -161,7 +161,7 @@ async def test_chart_draws_loss_and_turns_to_the_next_metric(run: FakeOperations
 async def test_summary_says_what_was_made_and_what_next(run: FakeOperations) -> None:
     run.feed(*generating(), *training(), step(24))
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         run.feed(*ended())
         text = await until_shown(pilot, "✓ Done.", "artifacts/adapters/hegelion_1.5b_v1")
         assert "loss 2.812 → 1.934, whole traces 0% → 50%" in text
@@ -173,7 +173,7 @@ async def test_summary_says_what_was_made_and_what_next(run: FakeOperations) -> 
 async def test_a_chosen_pane_is_not_taken_away(run: FakeOperations) -> None:
     run.feed(*generating(2))
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("tab")
         run.feed(*training())
         await until_shown(pilot, "● train")
@@ -182,7 +182,7 @@ async def test_a_chosen_pane_is_not_taken_away(run: FakeOperations) -> None:
 
 async def test_quit_leaves_at_once_when_nothing_is_under_way(run: FakeOperations) -> None:
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("q")
         await until(pilot, lambda: app.return_value == 0)
     assert run.asked == []
@@ -192,7 +192,7 @@ async def test_quit_leaves_at_once_when_nothing_is_under_way(run: FakeOperations
 async def test_quit_asks_while_work_is_under_way(run: FakeOperations, key: str, asked: list[tuple[object]]) -> None:
     run.feed(*generating())
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("q")
         await until_shown(pilot, "k Keep running", "s Stop and quit", "esc Cancel")
         await pilot.press(key)
@@ -203,7 +203,7 @@ async def test_quit_asks_while_work_is_under_way(run: FakeOperations, key: str, 
 async def test_quit_can_be_taken_back(run: FakeOperations) -> None:
     run.feed(*generating())
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("q")
         await until_shown(pilot, "esc Cancel")
         await pilot.press("escape")
@@ -214,7 +214,7 @@ async def test_quit_can_be_taken_back(run: FakeOperations) -> None:
 async def test_ctrl_c_asks_and_the_second_time_leaves_without_stopping(run: FakeOperations) -> None:
     run.feed(*generating())
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("ctrl+c")
         await until_shown(pilot, "k Keep running")
         await pilot.press("ctrl+c")
@@ -224,7 +224,7 @@ async def test_ctrl_c_asks_and_the_second_time_leaves_without_stopping(run: Fake
 
 async def test_stop_asks_first(run: FakeOperations) -> None:
     run.feed(*generating())
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("s")
         await until_shown(pilot, "Stop the run?")
         await pilot.press("s")
@@ -232,7 +232,7 @@ async def test_stop_asks_first(run: FakeOperations) -> None:
 
 
 async def test_stop_without_work_says_so(run: FakeOperations) -> None:
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("s")
         await until_shown(pilot, "Nothing is running.")
         assert run.asked == []
@@ -241,7 +241,7 @@ async def test_stop_without_work_says_so(run: FakeOperations) -> None:
 async def test_when_the_core_is_gone_the_screen_stays_and_says_so(run: FakeOperations) -> None:
     run.feed(*generating(), *answered(3))
     app = console(run)
-    async with app.run_test(size=SMALL) as pilot:
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         run.end()
         await until_shown(pilot, "The core has ended, while work was under way.", "■ generate", "3 of 20")
         await pilot.press("q")
@@ -250,7 +250,7 @@ async def test_when_the_core_is_gone_the_screen_stays_and_says_so(run: FakeOpera
 
 async def test_a_wait_for_quota_is_told_with_its_end(run: FakeOperations) -> None:
     run.feed(*generating())
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         run.feed(e.GenerationPaused(reason="quota", until=run.now + 600))
         await until_shown(pilot, "Waiting: quota.", "in 10m 00s.")
         run.feed(e.GenerationResumed())
@@ -264,7 +264,7 @@ def console_of(app: object) -> ConsoleApp:
 
 async def test_help_is_made_from_the_table(run: FakeOperations) -> None:
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("question_mark")
         await until_shown(pilot, *(action.help for action in ACTIONS))
         await pilot.press("escape")
@@ -273,7 +273,7 @@ async def test_help_is_made_from_the_table(run: FakeOperations) -> None:
 
 async def test_the_palette_does_every_action(run: FakeOperations) -> None:
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
         assert set(commands) == {f"{action.label} ({action.shown})" for action in ACTIONS} | {"Theme"}
         await pilot.press("ctrl+p")
@@ -285,7 +285,7 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
 
 
 async def test_keys_at_the_foot_can_be_clicked(run: FakeOperations) -> None:
-    async with console(run).run_test(size=WIDE) as pilot:
+    async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         await pilot.click("KeyHint:first-of-type")
         await until(pilot, lambda: [request[0] for request in run.asked] == ["start"])
 
@@ -293,7 +293,7 @@ async def test_keys_at_the_foot_can_be_clicked(run: FakeOperations) -> None:
 @pytest.mark.parametrize("size", [(60, 20), (80, 24), (110, 24), (160, 50), (240, 70)])
 async def test_every_size_shows_what_matters(run: FakeOperations, size: tuple[int, int]) -> None:
     run.feed(*generating(5), *answered(2), e.NoticePosted(text="A notice of [b]some[/b] length. " * 9))
-    async with console(run).run_test(size=size) as pilot:
+    async with console(run).run_test(size=size, notifications=True) as pilot:
         text = await until_shown(pilot, "hegelion", "generate", "2 of 20", "generator 1", "memory", "q Quit")
         assert "A notice of [b]some[/b] length." in text
         assert all(len(row) <= size[0] for row in text.splitlines())
@@ -310,7 +310,7 @@ async def test_a_terminal_that_is_too_small_says_so_and_stays_alive(run: FakeOpe
 async def test_no_colour(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     run.feed(*generating())
-    async with console(run).run_test(size=SMALL) as pilot:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await until_shown(pilot, "● generate")
 
 
@@ -318,6 +318,6 @@ async def test_no_colour(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -
 async def test_other_themes(run: FakeOperations, theme: str) -> None:
     run.feed(*generating(), *training(), step(2), step(4))
     app = console(run)
-    async with app.run_test(size=WIDE) as pilot:
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
         app.theme = theme
         await until_shown(pilot, "● train", "training 2.25", "━ training")

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from hegelion_core.settings import Settings
+from hegelion_core.spool import follow
 from hegelion_core.supervisor import Supervisor
 from hegelion_core.teachers.local import LocalTeacher
 from hegelion_core.teachers.teacher import REQUEST, Call, Teacher, TeacherFault
@@ -37,7 +38,7 @@ while True:
             continue
         if not request.exists():
             if out.exists():
-                (folder / "dropped").touch()
+                (folder / "dropped").write_text("yes\\n")
                 cancelled.add(folder)
             continue
         query = json.loads(request.read_text())["query"]
@@ -88,6 +89,12 @@ class House:
         return asyncio.ensure_future(text())
 
 
+async def first_line(path: Path) -> None:
+    """Wait until a line is in the file."""
+    async for _ in follow(path, lambda: False):
+        return
+
+
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[House]:
     made = House(tmp_path)
@@ -126,14 +133,12 @@ async def test_a_dead_engine_is_transient_and_started_again(house: House) -> Non
 
 async def test_cancelling_removes_the_request(house: House) -> None:
     task = house.ask("slow")
-    while not house.lines:
-        await asyncio.sleep(0)
+    await first_line(house.folder("slow") / "out")
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
     assert not (house.folder("slow") / REQUEST).exists()
-    while not (house.folder("slow") / "dropped").exists():
-        await asyncio.sleep(0)
+    await first_line(house.folder("slow") / "dropped")
     assert house.teacher.read_answer(house.folder("slow")) is None
 
 

@@ -32,7 +32,7 @@ def test_colours_stay_and_links_go() -> None:
     line = disarm("\x1b[1;32mok\x1b[0m \x1b]8;;http://example.org\x1b\\link\x1b]8;;\x1b\\")
     assert line.plain == "ok link"
     assert line.coloured is not None
-    assert [str(span.style) for span in line.coloured.spans] == ["bold green"]
+    assert [str(span.style) for span in line.coloured.spans] == ["bold color(2)"]
 
 
 def test_a_long_line_is_cut_on_the_screen() -> None:

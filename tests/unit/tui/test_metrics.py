@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -39,5 +40,5 @@ def test_every_metric_of_an_empty_run_is_empty() -> None:
 def test_share_is_in_percent_beside_its_target() -> None:
     state = fold([*opened(), *training(), step(12), step(24)])
     share, target = METRICS[1].series(state)
-    assert share.points == [(12.0, 2.5), (24.0, 2.0)]
+    assert share.points == [(12.0, pytest.approx(2.5)), (24.0, pytest.approx(2.0))]
     assert target.points == [(12.0, 2.0), (24.0, 2.0)]
