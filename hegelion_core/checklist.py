@@ -6,13 +6,11 @@ What needs heavier imports or a network is checked by the worker ``hegelion_core
 from __future__ import annotations
 
 import os
-import shutil
 import tempfile
 from pathlib import Path
 
-import psutil
-
 from hegelion_core.events import CheckFailed, CheckPassed
+from hegelion_core.pressure import read_pressure
 from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.workspace import Workspace
 
@@ -28,11 +26,16 @@ MEMORY_GIB_BUNDLED = 3.0
 
 
 def run(place: Workspace, settings: Settings) -> list[Check]:
-    """Every check of this module, for a whole run."""
+    """Every check of this module, for a whole run.
+
+    Raises:
+        OSError: the disk cannot be asked.
+    """
     small = settings.training.model == BUNDLED
+    now = read_pressure(place.artifacts, interval=0)
     return [
-        disk(place.artifacts, DISK_GIB_BUNDLED if small else DISK_GIB),
-        memory(MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
+        disk(place.artifacts, now.disk_free, DISK_GIB_BUNDLED if small else DISK_GIB),
+        memory(now.total, now.available, MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
         output_file("sample file", place.resolve(settings.generation.output)),
         output_file("training rows", place.resolve(settings.conversion.output)),
         output_folder("adapter", place.resolve(settings.training.adapter_path)),
@@ -41,30 +44,26 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
     ]
 
 
-def disk(folder: Path, needed_gib: float) -> Check:
-    """Whether the disk that holds ``folder`` has room."""
-    there = _nearest(folder)
-    free = shutil.disk_usage(there).free / GIB
-    if free < needed_gib:
+def disk(folder: Path, free: int, needed_gib: float) -> Check:
+    """Whether the disk that holds ``folder``, with ``free`` bytes, has room."""
+    if free < needed_gib * GIB:
         return CheckFailed(
             name="disk",
-            detail=f"{free:.1f} GiB are free at {there}, {needed_gib:.1f} GiB are needed.",
+            detail=f"{free / GIB:.1f} GiB are free for {folder}, {needed_gib:.1f} GiB are needed.",
             fix="Free some space, or work in a folder on another disk (--workspace).",
         )
-    return CheckPassed(name="disk", detail=f"{free:.1f} GiB free, {needed_gib:.1f} GiB needed")
+    return CheckPassed(name="disk", detail=f"{free / GIB:.1f} GiB free, {needed_gib:.1f} GiB needed")
 
 
-def memory(needed_gib: float) -> Check:
-    """Whether the machine has the memory. What other programs hold just now is told, but does not count."""
-    usage = psutil.virtual_memory()
-    total, free = usage.total / GIB, usage.available / GIB
-    if total < needed_gib:
+def memory(total: int, available: int, needed_gib: float) -> Check:
+    """Whether there is memory in all, in bytes. What other programs hold just now is told, but does not count."""
+    if total < needed_gib * GIB:
         return CheckFailed(
             name="memory",
-            detail=f"This machine has {total:.1f} GiB of memory, {needed_gib:.1f} GiB are needed.",
+            detail=f"There are {total / GIB:.1f} GiB of memory, {needed_gib:.1f} GiB are needed.",
             fix=f"Choose a smaller student, such as '{BUNDLED}', or a machine with more memory.",
         )
-    return CheckPassed(name="memory", detail=f"{total:.1f} GiB, {free:.1f} GiB of it free")
+    return CheckPassed(name="memory", detail=f"{total / GIB:.1f} GiB, {available / GIB:.1f} GiB of it free")
 
 
 def output_file(name: str, path: Path) -> Check:
@@ -100,8 +99,3 @@ def _blocked(name: str, path: Path, fault: str) -> CheckFailed:
         detail=f"{path} {fault}.",
         fix="Choose another path, or move what is there and mend permissions.",
     )
-
-
-def _nearest(path: Path) -> Path:
-    """The deepest folder on the way to ``path`` that exists."""
-    return next(folder for folder in (path, *path.absolute().parents) if folder.is_dir())

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
 from functools import partial
 
 from textual import on, work
@@ -14,6 +14,7 @@ from textual.message import Message
 from textual.screen import Screen
 
 from hegelion_core.errors import UserError
+from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import Pressure, read_pressure
 from hegelion_core.service import connect_or_start
@@ -68,7 +69,8 @@ class ConsoleApp(App[int]):
         return self._main
 
     def on_mount(self) -> None:
-        self._follow_run()
+        self._follow_run(self._operations.events())
+        self._state_changed()  # what happened since the screen was made
         self._watch_machine()
         self.set_interval(TICK, self._tick)
 
@@ -82,8 +84,8 @@ class ConsoleApp(App[int]):
     # What happens comes in as messages
 
     @work
-    async def _follow_run(self) -> None:
-        async for _ in self._operations.events():
+    async def _follow_run(self, events: AsyncGenerator[AnyEvent, None]) -> None:
+        async for _ in events:
             if not self._announced:  # one message for a burst of events: the state holds them all
                 self._announced = True
                 self.post_message(StateChanged())
@@ -127,7 +129,11 @@ class ConsoleApp(App[int]):
 
     @on(ScaleRequested)
     def _scale_requested(self, message: ScaleRequested) -> None:
-        self._ask(self._operations.scale(max(1, self._operations.state.wanted_instances) + message.by))
+        state = self._operations.state
+        if state.stages["generate"].status == "running":
+            self._ask(self._operations.scale(state.wanted_instances + message.by))
+        else:
+            self.notify("The number of instances can be changed while it does.", title="Nothing is being generated.")
 
     @on(StopRequested)
     @work(exclusive=True, group="question")

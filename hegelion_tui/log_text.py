@@ -36,10 +36,14 @@ _TRANSLATION: dict[int, str | None] = {**_REMOVED, 0x2028: " ", 0x2029: " "}
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A line that is safe to show; ``coloured`` holds its styles, if it has any."""
+    """A line that is safe to show; ``ansi`` is the same with its colour sequences, if it has any."""
 
     plain: str
-    coloured: Text | None = None
+    ansi: str = ""
+
+    def coloured(self) -> Text | None:
+        """The line with its styles, read when it is shown: most lines never are."""
+        return Text.from_ansi(self.ansi) if self.ansi else None
 
 
 def disarm(raw: str) -> Line:
@@ -57,8 +61,7 @@ def disarm(raw: str) -> Line:
     text = "".join(c for c in text if c == "\x1b" or unicodedata.category(c) not in {"Cc", "Cs"})
     if "\x1b" not in text:
         return Line(text)
-    coloured = Text.from_ansi(text)
-    return Line(coloured.plain, coloured)
+    return Line(_COLOUR.sub("", text), text)
 
 
 def _keep_colour(match: re.Match[str]) -> str:

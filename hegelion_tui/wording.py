@@ -217,11 +217,12 @@ def pressure(reading: Pressure | None, children: int, width: int) -> Content:
         Content.assemble(("disk ", MUTED), f"{size(reading.disk_free)} free"),
     ]
     if reading.stalled is not None:
-        parts.insert(2, Content.assemble(("stalled ", MUTED), f"{reading.stalled:.1f}%"))
-    parts.append(Content.assemble(("children ", MUTED), str(children)))
+        parts.append(Content.assemble(("stalled ", MUTED), f"{reading.stalled:.1f}%"))
+    if children:
+        parts.append(Content.assemble(("children ", MUTED), str(children)))
     row = Content("   ").join(parts)
     while row.cell_length > width and len(parts) > 1:
-        parts.pop(2 if len(parts) == 6 else -1)
+        parts.pop()
         row = Content("   ").join(parts)
     return row.truncate(width, ellipsis=True)
 
@@ -243,13 +244,13 @@ def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | 
     return None
 
 
-def notices(posted: tuple[NoticePosted, ...], count: int) -> Content:
-    """The last ``count`` notices, the newest last."""
+def notices(posted: tuple[NoticePosted, ...], count: int, width: int) -> Content:
+    """The last ``count`` notices, a line each, the newest last."""
     return Content("\n").join(
         Content.assemble(
             (time.strftime("%H:%M:%S ", time.localtime(notice.at)), MUTED),
             (printable(notice.text.replace("\n", " ")), _NOTICE_STYLES[notice.level]),
-        )
+        ).truncate(width, ellipsis=True)
         for notice in posted[-count:]
     )
 
@@ -268,6 +269,18 @@ def instance(number: int, state: InstanceState, now: float) -> Content:
         asked = f"{len(state.in_flight)} asked, " if len(state.in_flight) > 1 else "asked "
         parts.append(f"{asked}{oldest} ago")
     return Content(" · ".join(parts))
+
+
+def empty_generator(state: RunState) -> str:
+    """What a generator's pane says while its log is empty."""
+    if state.active and state.stages["generate"].status in ("pending", "running"):
+        return "The log begins when the teacher is ready."
+    return "Nothing yet. r runs every stage, g only generates."
+
+
+def has_ended(state: RunState) -> bool:
+    """Whether the work that was asked for is over, well or not, and no other has begun."""
+    return not state.active and state.exit_code is not None
 
 
 def summary(state: RunState, root: Path) -> Content:

@@ -12,6 +12,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 TOOLS = Path(__file__).resolve().parents[1] / ".tools"
@@ -22,7 +23,7 @@ LEGACY_BIN = LEGACY_FOLDER / "bin"
 CODE_PACKAGE = "@moonshot-ai/kimi-code@~2.1"
 LEGACY_PACKAGE = "kimi-cli==1.51.*"
 PYTHONS = ("python3.13", "python3.14", "python3.12")
-NO_PYTHON = f"no Python from 3.12 on that runs {LEGACY_PACKAGE} (looked for {', '.join(PYTHONS)} on PATH)"
+NO_PYTHON = f"no Python from 3.12 on that runs {LEGACY_PACKAGE} (looked for {', '.join(PYTHONS)} on PATH and in pyenv)"
 
 
 def node_bin() -> Path:
@@ -54,20 +55,29 @@ def install_legacy() -> str:
     if not proven.exists():
         # Some Python releases install it but cannot run it (3.12.1: a bug in typing), so it is tried.
         trial = [str(LEGACY_BIN / "python"), "-c", "import kimi_cli.app"]
-        if not any(_make_environment(name) and _runs(trial) for name in PYTHONS):
+        if not any(_make_environment(python) and _runs(trial) for python in _pythons()):
             shutil.rmtree(LEGACY_FOLDER, ignore_errors=True)
             return NO_PYTHON
         proven.touch()
     return f"kimi-cli {LEGACY_PACKAGE.partition('==')[2]}"
 
 
+def _pythons() -> Iterator[str]:
+    """Interpreters that start; pyenv's shims on PATH only do for the versions that it has switched on."""
+    installed = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv")) / "versions"
+    for name in PYTHONS:
+        beside = [
+            str(path) for path in sorted(installed.glob(f"{name.removeprefix('python')}*/bin/python"), reverse=True)
+        ]
+        for python in (shutil.which(name), *beside):
+            if python is not None and _runs([python, "-c", "import venv"]):
+                yield python
+
+
 def _make_environment(python: str) -> bool:
-    found = shutil.which(python)
-    if found is None or not _runs([found, "-c", "import venv"]):
-        return False
     shutil.rmtree(LEGACY_FOLDER, ignore_errors=True)
     pip = [str(LEGACY_BIN / "python"), "-m", "pip", "install", "--quiet", "--quiet", LEGACY_PACKAGE]
-    return _runs([found, "-m", "venv", str(LEGACY_FOLDER)]) and _runs(pip)
+    return _runs([python, "-m", "venv", str(LEGACY_FOLDER)]) and _runs(pip)
 
 
 def _runs(command: list[str]) -> bool:

@@ -17,8 +17,8 @@ _ALWAYS = (r"</?think>", r"</?thought>", r"<[|｜][^\s<>|｜]{1,64}[|｜]>")
 def neutraliser(tokens: Iterable[str]) -> Callable[[str], str]:
     """A function that breaks each of ``tokens``, and the markers that are always broken, in a text.
 
-    Blank tokens and those of one character stay: they mark nothing. Text without markers comes back unchanged, and the
-    function is idempotent.
+    Blank tokens, words and those of one character stay: they mark nothing. Text without markers comes back unchanged,
+    and the function is idempotent.
     """
     literal = sorted({token for token in tokens if is_marker(token)}, key=lambda token: (-len(token), token))
     # Only one character is consumed, so that a marker which overlaps another is found too.
@@ -27,5 +27,5 @@ def neutraliser(tokens: Iterable[str]) -> Callable[[str], str]:
 
 
 def is_marker(token: str) -> bool:
-    """Whether an added token of a tokenizer can steer a conversation: whitespace and single characters cannot."""
-    return len(token) > 1 and not token.isspace()
+    """Whether an added token of a tokenizer can steer a conversation: blanks, words and single characters cannot."""
+    return len(token) > 1 and not all(character.isalnum() or character.isspace() for character in token)

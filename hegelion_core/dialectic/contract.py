@@ -81,6 +81,8 @@ def check(parsed: ParsedOutput, *, query: str, truncated: bool = False) -> None:
 def make_sample(query: str, answer: Answer, *, prompt_id: str, system: str, metadata: Mapping[str, object]) -> Sample:
     """The sample that a teacher's answer makes; its id is its prompt's, since a prompt stands in a file once.
 
+    What the answer says of itself (time, tokens, the teacher's own facts) joins ``metadata``.
+
     Raises:
         SampleFault: the answer does not meet the contract.
     """
@@ -88,7 +90,8 @@ def make_sample(query: str, answer: Answer, *, prompt_id: str, system: str, meta
         raise _cut_off()
     parsed = parse_output(answer.text)
     check(parsed, query=query)
-    return _sample(parsed, query=query, sample_id=prompt_id, system=system, mode=answer.mode, metadata=metadata)
+    facts = {**metadata, **_facts(answer)}
+    return _sample(parsed, query=query, sample_id=prompt_id, system=system, mode=answer.mode, metadata=facts)
 
 
 def read_sample(line: bytes) -> Sample:
@@ -134,6 +137,16 @@ class _Row(msgspec.Struct, frozen=True):
 
 
 _decoder: msgspec.json.Decoder[_Row] = msgspec.json.Decoder(_Row)
+
+
+def _facts(answer: Answer) -> dict[str, object]:
+    """What is known of how an answer was made."""
+    known = {
+        "seconds": round(answer.seconds, 3) or None,
+        "prompt_tokens": answer.prompt_tokens,
+        "completion_tokens": answer.completion_tokens,
+    }
+    return {**answer.metadata, **{name: value for name, value in known.items() if value is not None}}
 
 
 def _sample(
@@ -197,7 +210,7 @@ def _substance_faults(parsed: ParsedOutput) -> Iterator[SampleFault]:
     if not any(map(str.isalnum, parsed.answer)) or _PLACEHOLDER.fullmatch(parsed.answer):
         yield SampleFault("empty_answer", "There is no final answer after </thought>.")
     for name, text in _parts(parsed).items():
-        if _is_repetitive(text):
+        if _is_repetitive(_words(text)):
             yield SampleFault("repetitive", f"The {name} repeats itself over and over.")
 
 
@@ -208,7 +221,7 @@ def _refusals(parsed: ParsedOutput) -> Iterator[SampleFault]:
 
 
 def _copies(parsed: ParsedOutput, query: str) -> Iterator[SampleFault]:
-    triples = {name: _triples(text) for name, text in {**_parts(parsed), "prompt": query}.items()}
+    triples = {name: _triples(_words(text)) for name, text in {**_parts(parsed), "prompt": query}.items()}
     for name, original in (
         ("thesis", "prompt"),
         ("antithesis", "thesis"),
@@ -235,28 +248,29 @@ def _cut_off() -> SampleFault:
 
 
 def _is_trivial(text: str) -> bool:
-    width = sum(
-        2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in text if char.isalnum() or char == " "
-    )
-    return width < MIN_WIDTH and len(_WORD.findall(text)) < MIN_WORDS
+    start = text.strip()[:400]  # as much as it takes to tell
+    if len(_WORD.findall(start)) >= MIN_WORDS:
+        return False
+    letters = (char for char in start if char.isalnum() or char == " ")
+    return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in letters) < MIN_WIDTH
 
 
 def _words(text: str) -> list[str]:
     """The words of a text; each character of a script without spaces is one."""
+    if text.isascii():
+        return _WORD.findall(text.lower())
     words: list[str] = []
     for word in _WORD.findall(identity.normalise(text)):
         words.extend(word if unicodedata.east_asian_width(word[0]) == "W" else [word])
     return words
 
 
-def _triples(text: str) -> frozenset[tuple[str, ...]]:
-    words = _words(text)
+def _triples(words: list[str]) -> frozenset[tuple[str, ...]]:
     return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))) if words else frozenset()
 
 
-def _is_repetitive(text: str) -> bool:
-    count = len(_words(text))
-    return count >= 60 and len(_triples(text)) < REPETITIVE_SHARE * count
+def _is_repetitive(words: list[str]) -> bool:
+    return len(words) >= 60 and len(_triples(words)) < REPETITIVE_SHARE * len(words)
 
 
 def _ends_open(text: str) -> bool:

@@ -50,9 +50,9 @@ def differs(prompt: str, text: str) -> bool:
 def _script(text: str) -> str | None:
     """The script of at least 70 % of the letters; none where there are few letters or no such script."""
     counts: Counter[str] = Counter()
-    for letter in filter(str.isalpha, text):
+    for letter, count in Counter(filter(str.isalpha, text)).items():
         name = "LATIN" if letter.isascii() else unicodedata.name(letter, "?").partition(" ")[0]
-        counts[_SCRIPTS.get(name, name)] += 1
+        counts[_SCRIPTS.get(name, name)] += count
     if counts["japanese"] * 10 >= counts.total():  # kana between kanji
         counts["japanese"] += counts.pop("han", 0)
     if counts.total() < 4:

@@ -59,7 +59,11 @@ _WORDS = {
     "|反题|反題|反论|反論|アンチテーゼ",
     "synthesis": "synthesis|synthese|synthèse|s[ií]ntesis|sintesi|s[ií]ntese|синтез|合题|合題|综合|総合|ジンテーゼ",
 }
-_WORD = re.compile("|".join(rf"(?P<{name}>{words})" for name, words in _WORDS.items()), re.IGNORECASE)
+_WORD = re.compile(
+    # The first letters of them all, looked at first: most of a text is passed over by that alone.
+    "(?=[tasтас正論论反合综総テアジ])(?:" + "|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()) + ")",
+    re.IGNORECASE,
+)
 # What may stand before a heading's word: quote marks, hashes, a bullet, a number or step, emphasis, an open bracket.
 _NUMBER = r"(?:(?:(?:step|part|phase|stage)\s*)?(?:\d{1,2}|[ivx]{1,4})\s*[.):–—-]+\s*)?"
 _LEAD = re.compile(
@@ -70,6 +74,9 @@ _INLINE_LEAD = re.compile(rf"(?<!\w)(?P<marks>(?<!\*)\*{{2,3}}|(?<!_)__)(?P<open
 # What may stand behind it: a qualifier, the end of the emphasis, a colon, a dash or the line's end.
 _QUALIFIER = r"(?:\s+statement)?(?:\s*[(（][^()（）]{1,60}[)）])?"
 _SEPARATOR = r"(?:\s*[:：]|\s+[–—-](?=\s)|\s*\Z)"
+
+
+_MAX_LEAD, _MAX_TAIL = 60, 120  # characters
 
 
 @lru_cache(64)
@@ -84,13 +91,13 @@ def _tail(marks: str, opened: str, inline: bool) -> re.Pattern[str]:
     return re.compile(rf"{_QUALIFIER}(?:\s*[:：]\s*{close}|{close}{_QUALIFIER}{separator})")
 
 
-_END_TAG = re.compile(r"[ \t]*</(?:thesis|antithesis|synthesis)>[ \t]*$", re.IGNORECASE)
+_END_TAG = re.compile(r"</(?:thesis|antithesis|synthesis)>\Z", re.IGNORECASE)
 _ANSWER_LABEL = re.compile(
     r"(?:\s*(?:\#{1,6}[ \t]*)?(?:\*\*|__)?(?:final[ \t]+)?answer(?:\*\*[ \t]*[:：]|__[ \t]*[:：]|[:：][ \t]*\*\*|[:：])"
     r"|\s*\#{1,6}[ \t]*(?:final[ \t]+)?answer[ \t]*\n|\s*\*\*(?:final[ \t]+)?answer\*\*[ \t]*\n|\s*<answer>)+",
     re.IGNORECASE,
 )
-_ANSWER_END = re.compile(r"(?:\s*</answer>)+\s*$", re.IGNORECASE)
+_ANSWER_END = re.compile(r"</answer>\Z", re.IGNORECASE)
 _FENCED = re.compile(r"\s*```[a-z]*[ \t]*\n(.*)\n```\s*", re.IGNORECASE | re.DOTALL)
 # Control characters and lone surrogates have no place in training text, and could steer a terminal.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
@@ -157,10 +164,14 @@ def _headings(text: str) -> list[tuple[str, int, int]]:
     """
     found = []
     for word in _WORD.finditer(text):
-        start = text.rfind("\n", 0, word.start()) + 1
-        end = text.find("\n", word.end())
-        before, after = text[start : word.start()], text[word.end() : len(text) if end < 0 else end]
-        lead, inline = _LEAD.fullmatch(before), False
+        # Only so much around the word is looked at: a heading is short, and a line may be as long as the text.
+        near = max(0, word.start() - _MAX_LEAD)
+        line = text.rfind("\n", near, word.start()) + 1
+        end = text.find("\n", word.end(), word.end() + _MAX_TAIL)
+        after = text[word.end() : word.end() + _MAX_TAIL if end < 0 else end]
+        start = line or near
+        before = text[start : word.start()]
+        lead, inline = (_LEAD.fullmatch(before) if line or near == 0 else None), False
         if lead is None:
             lead, inline = _INLINE_LEAD.search(before), True
         if lead is None or word.lastgroup is None:
@@ -201,7 +212,7 @@ def _answer(text: str) -> str:
     previous = None
     while text != previous:
         previous = text
-        text = _ANSWER_END.sub("", text).strip()
+        text = _ANSWER_END.sub("", text.strip()).strip()
         if (label := _ANSWER_LABEL.match(text)) is not None:
             text = text[label.end() :].strip()
     return text

@@ -63,11 +63,11 @@ def budgets(total: int) -> dict[TurnName, int]:
 def clean(reply: str) -> str:
     """A turn's reply as it goes into a sample; nothing is added.
 
-    Takes away what a small model wraps around its words (thinking, tags, role names, labels such as ``Thesis:``), and
-    what follows the last whole sentence, so that a spent budget leaves no half of one. A reply without any whole
-    sentence stays as it is.
+    Takes away what a small model wraps around its words (thinking, tags, role names, labels such as ``Thesis:``, the
+    question once more), and what follows the last whole sentence, so that a spent budget leaves no half of one. A
+    reply without any whole sentence stays as it is.
     """
-    text = _TAGS.sub("", reply.rpartition("</think>")[2])
+    text = _ECHO.sub("", _TAGS.sub("", reply.rpartition("</think>")[2]))
     lines = (_LABEL.sub("", line).rstrip() for line in text.splitlines())
     text = re.sub(r"\n{2,}", "\n", "\n".join(lines)).strip().strip('"“”').strip()
     ends = [found.end() for found in _SENTENCE_END.finditer(text)]
@@ -86,18 +86,19 @@ def assemble(thesis: str, antithesis: str, synthesis: str, answer: str) -> str:
 
 
 _SYSTEMS: Mapping[TurnName, str] = {
-    "thesis": "You take a clear side and defend it in two sentences.",
-    "antithesis": "You are a sharp critic. You argue against the claim in two sentences.",
-    "synthesis": "You reconcile two opposing views in two sentences.",
-    "answer": "You give clear, practical answers in two sentences.",
+    "thesis": "You take a clear side.",
+    "antithesis": "You give the strongest reason against a claim.",
+    "synthesis": "You are a wise judge who resolves debates.",
+    "answer": "You are a helpful adviser.",
 }
 _OPENINGS: Mapping[TurnName, str] = {
-    "thesis": "",
-    "antithesis": "However,",
-    "synthesis": "Both views are partly right:",
-    "answer": "",
+    "thesis": "I believe",
+    "antithesis": "This overlooks",
+    "synthesis": "Both are right in part:",
+    "answer": "On balance,",
 }
 _TAGS = re.compile(r"</?(?:thought|think)>", re.IGNORECASE)
+_ECHO = re.compile(r"\n\s*(?:claim|question)\s*:.*", re.IGNORECASE | re.DOTALL)
 _LABEL = re.compile(
     r"^\s*(?:[#>*_-]+\s*)?(?:\*\*|__)?\s*(?:assistant|user|system|(?:the )?(?:thesis|antithesis|synthesis)"
     r"|(?:the )?(?:final )?answer)"
@@ -110,15 +111,15 @@ _SENTENCE_END = re.compile(r"(?:(?<!^\d)(?<!\n\d)\.|[!?])[\"'”’)\]*]*(?=\s|$
 
 def _user(name: TurnName, query: str, earlier: Mapping[TurnName, str]) -> str:
     if name == "thesis":
-        return f"{query}\nTake one side and give your best reason."
+        return f"{query} Pick one side and say why, in two short sentences."
     if name == "antithesis":
-        return f"Question: {query}\nClaim: {earlier['thesis']}\nExplain why this claim is wrong and what it overlooks."
+        claim = earlier["thesis"]
+        return f"{query}\n\nClaim: {claim}\n\nArgue against this claim in two short sentences. What does it get wrong?"
     if name == "synthesis":
-        return (
-            f"Question: {query}\nOne view: {earlier['thesis']}\nOpposing view: {earlier['antithesis']}\n"
-            "Explain when each view holds, and combine them into a better position."
-        )
-    return f"{query}\nConsider: {earlier['synthesis']}\nGive your final answer and one practical piece of advice."
+        sides = f"For: {earlier['thesis']}\n\nAgainst: {earlier['antithesis']}"
+        return f"{query}\n\n{sides}\n\nIn two short sentences, what position keeps what is right in both?"
+    weighed = f"Two sides were weighed: {earlier['synthesis']}"
+    return f"{weighed}\n\n{query} Answer directly in two short sentences, with one reason."
 
 
 def _shortened(query: str) -> str:

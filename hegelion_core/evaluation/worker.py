@@ -100,6 +100,8 @@ def work(worker: Worker) -> None:
     data = place.resolve(settings.conversion.output)
     _, held_out = split_rows(read_rows(data), settings.training.validation_share, settings.training.seed)
     questions = [p.text for p in evaluation_prompts(settings.evaluation, place)][: settings.evaluation.answers]
+    if len(questions) < settings.evaluation.answers:
+        _log(f"There are only {len(questions)} held-out prompts, {settings.evaluation.answers} were asked for.")
 
     folder = locate(settings.training.model, place.models)
     loaded = load(folder)

@@ -66,7 +66,7 @@ def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) 
         column = _prompt_column(builder.as_streaming_dataset(split), f"{dataset}, split {split}")
         commit = None if local.exists() else _commit(files[split]) or revision
         if hasattr(builder.config, "columns"):
-            builder = build({"columns": [column]})
+            builder = (build if local.exists() else _from_hub(dataset, commit))({"columns": [column]})
         name = f"{dataset}@{commit}/{split}" if commit else f"{dataset}/{split}"
         return OpenedDataSet(name, column, builder.as_streaming_dataset(split))
     except _faults() as error:

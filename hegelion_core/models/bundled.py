@@ -16,8 +16,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
-import numpy as np
-
 from hegelion_core import workspace
 
 if TYPE_CHECKING:
@@ -159,6 +157,7 @@ def _config(metadata: Metadata) -> dict[str, object]:
 
 def _write_tokenizer(metadata: Metadata, folder: Path) -> None:
     """Byte-level BPE whose digits are split one by one (llama.cpp's pre-tokenizer ``smollm``)."""
+    import numpy as np
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
 
     tokens, merges = metadata["tokenizer.ggml.tokens"], metadata["tokenizer.ggml.merges"]
@@ -197,6 +196,8 @@ def _integer(metadata: Metadata, key: str) -> int:
 
 
 def _scalar(metadata: Metadata, key: str) -> float:
+    import numpy as np
+
     return float(np.array(_array(metadata, key)).item())
 
 

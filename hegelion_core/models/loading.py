@@ -195,10 +195,9 @@ def _download(name: str, progress: Progress | None) -> Path:
     from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
 
     hint = "Check the network, or give a local model folder."
+    bar = progress_bar(name, progress or _no_progress)
     try:
-        return Path(
-            snapshot_download(name, allow_patterns=list(_HUB_FILES), tqdm_class=_bar(name, progress or _no_progress))
-        )
+        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), tqdm_class=bar))
     except GatedRepoError:
         message, hint = "needs its owner's permission.", "Ask for it on the hub, then run: hf auth login"
     except (RepositoryNotFoundError, HFValidationError):
@@ -210,7 +209,7 @@ def _download(name: str, progress: Progress | None) -> Path:
     raise UserError(f"{name}: {message}", hint, ExitCode.NOT_READY)
 
 
-def _bar(name: str, progress: Progress) -> type:
+def progress_bar(name: str, progress: Progress) -> type:
     """A silent progress bar class for the hub's library, which tells ``progress`` of bytes once a second."""
     from tqdm import tqdm  # type: ignore[import-untyped]
 

@@ -106,7 +106,6 @@ class KimiTeacher:
         if (ready := self._ready) is None:
             raise RuntimeError("start() comes first")
         argv = kimi_program.command(ready.kimi, ready.agent, self._settings.teacher.model, call)
-        _write_request(folder, call)
         with self._working_folder(ready) as workdir:
             child = await self._spawn(call, argv, folder, workdir)
             started = asyncio.get_running_loop().time()
@@ -316,11 +315,6 @@ def _temporary_root() -> Path:
         if resolved.is_dir() and not any((above / ".git").exists() for above in (resolved, *resolved.parents)):
             return Path(tempfile.mkdtemp(prefix=kimi_sessions.PREFIX, dir=resolved))
     raise TeacherFault("protocol", "Every folder for temporary files lies in a git repository.", "Set TMPDIR.")
-
-
-def _write_request(folder: Path, call: Call) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    workspace.replace(folder / "request.json", msgspec.json.encode(call))
 
 
 def _read_outcome(folder: Path) -> Outcome | None:

@@ -207,10 +207,7 @@ def _start(worker: Worker) -> Engine:
 
     folder = loading.locate(arguments["model"], worker.workspace.models, progress)
     loaded = loading.load(folder)
-    if not loaded.tokenizer.has_chat_template:
-        raise UserError(
-            f"{folder}: this model has no chat template.", "Choose a model that follows instructions.", ExitCode.USAGE
-        )
+    _check_template(loaded)
     engine = Engine(
         loaded,
         max_new_tokens=int(arguments["max_new_tokens"]),
@@ -221,6 +218,21 @@ def _start(worker: Worker) -> Engine:
     print(f"{folder.name} is ready after {time.monotonic() - begun:.1f} s.", flush=True)  # noqa: T201
     worker.report(TeacherReady(teacher="local", version=folder.name, detail=device))
     return engine
+
+
+def _check_template(loaded: loading.LoadedModel) -> None:
+    """See at the start that the model takes a system text and a question, not at the first call."""
+    from jinja2 import TemplateError
+
+    probe = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
+    try:
+        if loaded.tokenizer.has_chat_template:
+            loaded.tokenizer.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
+            return
+        fault = "this model has no chat template."
+    except TemplateError as error:
+        fault = f"this model's chat template takes no system text ({error})."
+    raise UserError(f"{loaded.folder}: {fault}", "Choose a model that follows instructions.", ExitCode.USAGE)
 
 
 def _look(engine: Engine, calls: Path) -> None:

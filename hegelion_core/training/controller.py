@@ -25,8 +25,11 @@ KAPPA = 250.0
 """Strength of the pull per unit of λ. The formula's own term would move a weight by ``lr · λ (w - w_ref) / (σ²N)``; but
 Adam divides the data's gradient by its root mean square, so that for λ to weigh both as the formula does, the pull has
 to be divided by that too. It is some 1/1000 to 1/100 where the gradient's norm is near 1, in 10⁵ to 10⁶ weights."""
-ERROR_LIMIT = 2.0
-"""Bound of the relative error: S may be far from its target, and is 0 at the start."""
+ERROR_LIMIT = 1.0
+"""Bound of the relative error: S is 0 at the start, and the feed-forward knows better how to get to the target."""
+GROWTH = 2.0
+"""An S this many times its average is growth, not the difference between rows: the average begins anew there. So it
+does not lag behind the first steps, in which S grows with the square of their number."""
 INTEGRAL_LIMIT = 1.0
 INTEGRATION_ZONE = 0.7
 """The integral takes part only when S is within a factor of 2 of its target, so that it cannot wind up on the way."""
@@ -77,7 +80,9 @@ def observe(settings: ControllerSettings, state: ControllerState, s: float, beta
     if s > 0:
         measured = 0.5 * math.log(s / (1 - s)) - math.log(reach)
         log_drive = _average(log_drive, measured, fresh)
-    return replace(state, s_hat=_average(state.s_hat, s, fresh), reach=reach, log_drive=log_drive)
+    grown = state.s_hat is not None and s > GROWTH * state.s_hat
+    s_hat = s if grown else _average(state.s_hat, s, fresh)
+    return replace(state, s_hat=s_hat, reach=reach, log_drive=log_drive)
 
 
 def update(settings: ControllerSettings, state: ControllerState) -> ControllerState:

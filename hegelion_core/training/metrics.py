@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core import workspace
+from hegelion_core.errors import UserError
 from hegelion_core.training import controller
 
 
@@ -82,8 +83,18 @@ def plain(value: float) -> str:
 
 
 def append_step(path: Path, step: StepMetrics) -> None:
-    """Add a line to the metrics file, durably."""
-    workspace.append(path, msgspec.json.encode(step) + b"\n")
+    """Add a line to the metrics file, durably.
+
+    Raises:
+        UserError: no space, or not writable; the file is as it was.
+    """
+    try:
+        workspace.append(path, msgspec.json.encode(step) + b"\n")
+    except OSError as error:
+        raise UserError(
+            f"{path}: step {step.step} cannot be written ({error.strerror}).",
+            "Free some space and give the same command again; training goes on at the last checkpoint.",
+        ) from None
 
 
 def cut_back(path: Path, step: int) -> list[StepMetrics]:

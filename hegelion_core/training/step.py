@@ -50,12 +50,14 @@ class Stepper:
             compiled: fuse the step with ``mx.compile``: worth it on Metal and CUDA, not on a processor.
         """
         self.model = model
-        self.reference = lora_weights(model)
+        # Arrays of their own: a compiled step replaces the model's in place while it is traced.
+        self.reference = {name: tensor + 0 for name, tensor in lora_weights(model).items()}
+        mx.eval(self.reference)
         # No weight decay: it would pull the weights to zero, beside and against the controlled pull.
         self._optimizer = AdamW(learning_rate=0.0, weight_decay=0.0, bias_correction=True)
         self._optimizer.init(self.reference)
         self._value_and_grad = self._differentiate(loss)
-        state = [model.state, self._optimizer.state, mx.random.state]
+        state = [model.state, self._optimizer.state, self.reference, mx.random.state]
         run: Callable[[Tensors, mx.array], tuple[mx.array, mx.array, mx.array]] = self._step
         self._run = mx.compile(run, inputs=state, outputs=state) if compiled else run
 

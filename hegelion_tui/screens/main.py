@@ -35,6 +35,7 @@ from hegelion_tui.widgets.lines import (
 class MainScreen(Screen[None]):
     """Header, stages, progress, the deck of panes, notices, keys."""
 
+    AUTO_FOCUS = ""  # the deck says which pane gets the keyboard
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in ACTIONS]
     # Textual declares these as instance variables, so a ClassVar here would contradict it.
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012
@@ -65,9 +66,6 @@ class MainScreen(Screen[None]):
         yield Notices().data_bind(*bound)
         yield KeyBar()
         yield Static("This needs 40 x 12 cells. The run goes on.", id="too-small", markup=False)
-
-    def on_mount(self) -> None:
-        self.query_one(Deck).active.take_focus()
 
     def action_run_all(self) -> None:
         self.post_message(StartRequested(STAGES))

@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from textual import events, on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical
-from textual.message import Message
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -15,17 +12,10 @@ from hegelion_core.run_state import InstanceState, RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import wording
 from hegelion_tui.widgets.chart import ChartPane
-from hegelion_tui.widgets.pane import LogPane, Pane
+from hegelion_tui.widgets.pane import LogPane, Pane, PaneChosen
 
 MIN_WIDTH, MIN_HEIGHT = 46, 8
 """Cells that a generator's pane has at the least; beyond, the grid scrolls."""
-
-
-@dataclass
-class PaneChosen(Message):
-    """A tab was clicked."""
-
-    pane_id: str
 
 
 class Tab(Static):
@@ -79,27 +69,27 @@ class Deck(Vertical):
         with Grid(id="generators"):
             yield self._generator(1)
         with Horizontal(id="below"):
-            yield LogPane("training", self._place.train_log, "The log of training will stand here.", id="train")
+            yield LogPane("training", self._place.train_log, "train", "The log of training will stand here.")
             yield ChartPane(id="chart").data_bind(Deck.state)
             yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
 
     async def on_mount(self) -> None:
+        await self._match_generators(self.state)
         await self._refresh_tabs()
-        self._mark_active()
+        self._show_summary()
+        self._activate(self.active_id)
+        self._follow_work(RunState(), self.state)
+        self._title_generators()
 
     @property
     def panes(self) -> list[Pane]:
         """The panes that there are now, in the order of their tabs."""
-        return [pane for pane in self.query(Pane) if pane.id != "summary" or self._ended]
+        return [pane for pane in self.query(Pane) if pane.id != "summary" or wording.has_ended(self.state)]
 
     @property
     def active(self) -> Pane:
         """The pane that has, or would have, the keyboard."""
         return next((pane for pane in self.panes if pane.id == self.active_id), self.panes[0])
-
-    @property
-    def _ended(self) -> bool:
-        return not self.state.active and self.state.exit_code is not None
 
     def choose(self, pane_id: str) -> None:
         """A person wants this pane."""
@@ -115,8 +105,8 @@ class Deck(Vertical):
         if not self.is_mounted:
             return
         await self._match_generators(after)
-        self.query_one(SummaryPane).set_class(not self._ended, "-absent")
-        if self._ended != (not before.active and before.exit_code is not None):
+        self._show_summary()
+        if wording.has_ended(after) != wording.has_ended(before):
             await self._refresh_tabs()
         self._follow_work(before, after)
         self._title_generators()
@@ -130,9 +120,10 @@ class Deck(Vertical):
         self.choose(message.pane_id)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        if event.widget is not self.screen.focused:
+            return  # it came late: the keyboard has gone on since
         for pane in self.panes:
             if event.widget in pane.query("*") and pane.id != self.active_id:
-                self._chosen = True
                 self.active_id = pane.id or ""
                 self._mark_active()
 
@@ -149,13 +140,16 @@ class Deck(Vertical):
         grid.styles.grid_size_columns = columns
         grid.styles.grid_rows = "1fr" if fits else str(MIN_HEIGHT)
 
+    def _show_summary(self) -> None:
+        self.query_one(SummaryPane).set_class(not wording.has_ended(self.state), "-absent")
+
     def _follow_work(self, before: RunState, after: RunState) -> None:
         """Show the pane where things happen, until a person has chosen one."""
         if after.active and not before.active:
             self._chosen = False
         if self._chosen:
             return
-        if self._ended and before.active:
+        if wording.has_ended(after) and not wording.has_ended(before):
             self._activate("summary")
         elif after.stages["train"].status == "running" != before.stages["train"].status:
             self._activate("train")
@@ -163,6 +157,9 @@ class Deck(Vertical):
     def _activate(self, pane_id: str) -> None:
         self.active_id = pane_id
         self._mark_active()
+        self.call_after_refresh(self._focus_active)  # a hidden pane can take the keyboard only when it is shown
+
+    def _focus_active(self) -> None:
         self.active.take_focus()
 
     def _mark_active(self) -> None:
@@ -191,14 +188,13 @@ class Deck(Vertical):
 
     def _generator(self, number: int) -> LogPane:
         path = self._place.generator_log(number)
-        return LogPane(
-            f"generator {number}", path, "Nothing yet. r runs every stage, g only generates.", id=f"generator-{number}"
-        )
+        return LogPane(f"generator {number}", path, f"generator-{number}", wording.empty_generator(self.state))
 
     def _title_generators(self) -> None:
         for number, pane in enumerate(self.query_one("#generators").query(LogPane), start=1):
             state = self.state.instances.get(number, InstanceState())
             pane.border_title = wording.instance(number, state, self.now)
+            pane.empty = wording.empty_generator(self.state)
 
     async def _refresh_tabs(self) -> None:
         row = self.query_one("#tabs")

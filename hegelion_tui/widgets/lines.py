@@ -34,23 +34,32 @@ class Banner(StateLine):
     """What must not be overlooked; takes no room otherwise."""
 
     gone: reactive[bool] = reactive(False)
-    state: reactive[RunState] = reactive(RunState(), layout=True)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown = ""
 
     def watch_state(self) -> None:
-        self._style()
+        self._show()
 
     def watch_gone(self) -> None:
-        self._style()
+        self._show()
+
+    def watch_now(self) -> None:
+        self._show()
 
     def render(self) -> Content:
         found = wording.banner(self.state, self.now, gone=self.gone)
         return found[1] if found else Content("")
 
-    def _style(self) -> None:
+    def _show(self) -> None:
         found = wording.banner(self.state, self.now, gone=self.gone)
         self.set_class(found is None, "-absent")
         self.set_class(found is not None and found[0] == "error", "-error")
-        self.refresh(layout=True)
+        text = found[1].plain if found else ""
+        if text != self._shown:
+            self._shown = text
+            self.refresh(layout=True)  # it may need another number of lines
 
 
 class Stages(StateLine):
@@ -89,10 +98,11 @@ class PressureLine(StateLine):
 class Notices(StateLine):
     """The last notices."""
 
-    state: reactive[RunState] = reactive(RunState(), layout=True)
-
-    def watch_state(self, state: RunState) -> None:
-        self.set_class(not state.notices, "-absent")
+    def watch_state(self, before: RunState, after: RunState) -> None:
+        self.set_class(not after.notices, "-absent")
+        if before.notices is not after.notices:
+            self.refresh(layout=True)
 
     def render(self) -> Content:
-        return wording.notices(self.state.notices, 1 if self.app.size.height < 32 else 3)
+        count = 1 if self.screen.has_class("-short") else 3
+        return wording.notices(self.state.notices, count, self.size.width)

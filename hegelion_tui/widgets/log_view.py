@@ -38,10 +38,11 @@ class LogView(ScrollView, can_focus=True):
     unseen: reactive[int] = reactive(0, repaint=False)
     """Lines that came since one scrolled up."""
 
-    def __init__(self, empty: str) -> None:
-        """``empty`` stands where no line is yet."""
+    empty: reactive[str] = reactive("")
+    """Stands where no line is yet."""
+
+    def __init__(self) -> None:
         super().__init__()
-        self._empty = empty
         self._lines: deque[tuple[Line, int]] = deque()
         self._rows: deque[Row] = deque()
         self._wrapped_at = 0
@@ -92,16 +93,17 @@ class LogView(ScrollView, can_focus=True):
         number = y + self.scroll_offset.y
         style, width = self.rich_style, self.size.width
         if number >= len(self._rows):
-            empty = self._empty if not self._rows and y == 0 else ""
+            empty = self.empty if not self._rows and y == 0 else ""
             strip = Strip([Segment(empty, self.get_component_rich_style("log-view--empty"))])
             return strip.crop_extend(0, width, style)
         row = self._rows[number]
         return Strip(self._segments(row, style)).crop_extend(0, width, style)
 
     def _segments(self, row: Row, style: Style) -> list[Segment]:
-        if row.line.coloured is None:
+        coloured = row.line.coloured()
+        if coloured is None:
             return [Segment(row.line.plain[row.start : row.end], style)]
-        part = row.line.coloured[row.start : row.end]
+        part = coloured[row.start : row.end]
         return [Segment(text, style + own if own else style) for text, own, _ in part.render(self.app.console) if text]
 
     @property

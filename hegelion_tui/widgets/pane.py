@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 
 from textual.app import ComposeResult
 from textual.containers import Vertical
 from textual.content import Content
+from textual.message import Message
+from textual.reactive import reactive
 
 from hegelion_tui.log_text import tail
 from hegelion_tui.widgets.log_view import LogView
@@ -17,6 +20,13 @@ POLL = 0.1
 """Seconds between looks at a log."""
 
 
+@dataclass
+class PaneChosen(Message):
+    """A pane, or its tab, was clicked."""
+
+    pane_id: str
+
+
 class Pane(Vertical):
     """A framed part of the deck. ``name`` is what its tab says."""
 
@@ -24,6 +34,9 @@ class Pane(Vertical):
         super().__init__(id=id)
         self.title = title
         self.border_title = Content(title)
+
+    def on_click(self) -> None:
+        self.post_message(PaneChosen(self.id or ""))
 
     def take_focus(self) -> None:
         """Give the keyboard to what can be scrolled in here."""
@@ -36,15 +49,18 @@ class Pane(Vertical):
 class LogPane(Pane):
     """A log file, followed."""
 
-    def __init__(self, title: str, path: Path, empty: str, id: str) -> None:  # noqa: A002 - Textual's name
+    empty: reactive[str] = reactive("", repaint=False)
+    """What stands in an empty log."""
+
+    def __init__(self, title: str, path: Path, id: str, empty: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(title, id)
         self.path = path
-        self._empty = empty
+        self.set_reactive(LogPane.empty, empty)
         self._reader = tail(path, TAIL_LINES)
         self._trouble = ""
 
     def compose(self) -> ComposeResult:
-        yield LogView(self._empty)
+        yield LogView().data_bind(LogPane.empty)
 
     def on_mount(self) -> None:
         view = self.query_one(LogView)

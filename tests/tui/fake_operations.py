@@ -22,7 +22,7 @@ class FakeOperations:
     def __init__(self, place: Workspace) -> None:
         self._place = place
         self._state = RunState()
-        self._queue: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
+        self._queue: asyncio.Queue[AnyEvent | None] | None = None
         self.now = START
         self.asked: list[tuple[object, ...]] = []
         self.refuses: UserError | None = None
@@ -44,14 +44,20 @@ class FakeOperations:
         for event in events:
             stamped = replace(event, at=self.now)
             self._state = apply(self._state, stamped)
-            self._queue.put_nowait(stamped)
+            if self._queue is not None:
+                self._queue.put_nowait(stamped)
 
     def end(self) -> None:
         """The core dies."""
+        assert self._queue is not None
         self._queue.put_nowait(None)
 
-    async def events(self) -> AsyncGenerator[AnyEvent, None]:
-        while (event := await self._queue.get()) is not None:
+    def events(self) -> AsyncGenerator[AnyEvent, None]:
+        self._queue = asyncio.Queue()
+        return self._drain(self._queue)
+
+    async def _drain(self, queue: asyncio.Queue[AnyEvent | None]) -> AsyncGenerator[AnyEvent, None]:
+        while (event := await queue.get()) is not None:
             yield event
 
     async def start(self, stages: Sequence[Stage]) -> None:

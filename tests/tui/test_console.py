@@ -170,6 +170,26 @@ async def test_summary_says_what_was_made_and_what_next(run: FakeOperations) -> 
         await until(pilot, lambda: "summary" not in text_of(app))
 
 
+async def test_a_click_chooses_a_pane(run: FakeOperations) -> None:
+    run.feed(*generating(2))
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "generator 2")
+        await pilot.click("#generator-2")
+        await until(pilot, lambda: app.focused is app.screen.query_one("#generator-2 LogView"))
+        run.feed(*training())
+        await until_shown(pilot, "● train")
+        assert app.screen.query_one(Deck).active.id == "generator-2"
+
+
+async def test_a_console_that_comes_later_shows_where_the_run_is(run: FakeOperations) -> None:
+    run.feed(*generating(3), *answered(20), *training(), step(12), e.ValidationReported(step=12, loss=2.5))
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "20 of 20", "step 12 of 24", "training 1.75", "generator 3")
+        await until(pilot, lambda: app.focused is app.screen.query_one("#train LogView"))
+
+
 async def test_a_chosen_pane_is_not_taken_away(run: FakeOperations) -> None:
     run.feed(*generating(2))
     app = console(run)
@@ -235,6 +255,13 @@ async def test_stop_without_work_says_so(run: FakeOperations) -> None:
     async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await pilot.press("s")
         await until_shown(pilot, "Nothing is running.")
+        assert run.asked == []
+
+
+async def test_instances_change_only_while_something_is_generated(run: FakeOperations) -> None:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+        await pilot.press("plus")
+        await until_shown(pilot, "Nothing is being generated.")
         assert run.asked == []
 
 
@@ -310,11 +337,13 @@ async def test_a_terminal_that_is_too_small_says_so_and_stays_alive(run: FakeOpe
 async def test_no_colour(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     run.feed(*generating())
-    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+    app = console(run)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
         await until_shown(pilot, "● generate")
+        assert app.no_color
 
 
-@pytest.mark.parametrize("theme", ["hegelion-light", "textual-light", "nord", "textual-ansi"])
+@pytest.mark.parametrize("theme", ["hegelion-light", "textual-light", "nord", "ansi-dark"])
 async def test_other_themes(run: FakeOperations, theme: str) -> None:
     run.feed(*generating(), *training(), step(2), step(4))
     app = console(run)

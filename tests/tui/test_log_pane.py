@@ -22,7 +22,7 @@ class PaneApp(App[None]):
         self._path = path
 
     def compose(self) -> ComposeResult:
-        yield LogPane("generator 1", self._path, "Nothing yet.", id="generator-1")
+        yield LogPane("generator 1", self._path, "generator-1", "Nothing yet.")
 
 
 @pytest.fixture

@@ -44,6 +44,16 @@ def thinking(tmp_path_factory: pytest.TempPathFactory) -> ChatTokenizer:
     return load_tokenizer(make_tiny_model(tmp_path_factory.mktemp("thinking"), thinking=True))
 
 
+@pytest.fixture(scope="module")
+def plain_format(plain: ChatTokenizer) -> ChatFormat:
+    return student_format(plain, "tiny")
+
+
+@pytest.fixture(scope="module")
+def thinking_format(thinking: ChatTokenizer) -> ChatFormat:
+    return student_format(thinking, "tiny")
+
+
 def test_a_plain_student_gets_what_its_template_renders(plain: ChatTokenizer) -> None:
     format_ = student_format(plain, "tiny")
     row = format_.row(make_sample())
@@ -101,7 +111,7 @@ def test_a_row_cannot_forge_special_tokens(
     student: str, system: str, question: str, trace: str, answer: str, request: pytest.FixtureRequest
 ) -> None:
     tokenizer: ChatTokenizer = request.getfixturevalue(student)
-    format_ = student_format(tokenizer, "tiny")
+    format_: ChatFormat = request.getfixturevalue(f"{student}_format")
     special = set(tokenizer.get_added_vocab().values())
 
     def count(sample: Sample) -> int:
@@ -202,6 +212,26 @@ def test_a_thinking_template_that_does_not_open_the_block(plain: ChatTokenizer) 
     row = format_.row(make_sample())
     assert (format_.name, format_.opened) == ("thinking", "")
     assert row.text[row.answer_start :].startswith("<think>\n**THESIS**")
+
+
+def test_a_template_that_gives_every_answer_a_block_is_a_thinking_one(plain: ChatTokenizer) -> None:
+    template = (
+        "{% for m in messages %}<|im_start|>{{ m.role }}\n"
+        "{% if m.role == 'assistant' and '</think>' not in m.content %}<think>\n\n</think>\n\n{% endif %}"
+        "{{ m.content }}<|im_end|>\n{% endfor %}{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+    )
+    row = with_template(plain, template).row(make_sample())
+    assert row.text[row.answer_start :].startswith("<think>\n**THESIS**")
+    assert "</think>\n\nBegin with the centre.<|im_end|>" in row.text
+
+
+def test_a_prompt_that_closes_the_block_takes_the_thought_as_text(plain: ChatTokenizer) -> None:
+    template = (
+        "{% for m in messages %}[{{ m.role }}]{{ m.content.split('</think>')[-1] }}<|im_end|>{% endfor %}"
+        "{% if add_generation_prompt %}[assistant]<think>\n\n</think>\n\n{% endif %}"
+    )
+    row = with_template(plain, template).row(make_sample())
+    assert row.text[row.answer_start :].startswith("<thought>\n**THESIS**")
 
 
 def test_what_a_template_writes_before_an_answer_is_learnt(plain: ChatTokenizer) -> None:

@@ -132,7 +132,7 @@ def test_the_language_is_the_prompts(parsed: ParsedOutput, query: str, expected:
 
 
 def test_a_good_answer_becomes_a_sample_that_is_read_back() -> None:
-    answer = Answer(text=good_text(QUERY), mode="single")
+    answer = Answer(text=good_text(QUERY), seconds=1.25, completion_tokens=129, metadata={"program": "kimi-code"})
     made = contract.make_sample(
         QUERY, answer, prompt_id=identity.prompt_id(QUERY), system=prompts.STUDENT_SYSTEM, metadata={"recipe": "x"}
     )
@@ -141,6 +141,8 @@ def test_a_good_answer_becomes_a_sample_that_is_read_back() -> None:
     assert made.hegelion_trace.contradictions == (
         "What looks evident is shared by few.\nEVIDENCE: Those who pay are seldom those who are asked.",
     )
+    facts = {"recipe": "x", "program": "kimi-code", "seconds": 1.25, "completion_tokens": 129}
+    assert made.hegelion_trace.metadata == facts
     assert made.output.startswith("<thought>\n**THESIS**: ")
     assert contract.read_sample(msgspec.json.encode(made)) == made
 

@@ -61,6 +61,7 @@ def test_the_budgets_keep_within_the_total(total: int) -> None:
         ("它是这样的。但是", "它是这样的。"),
         ("no whole sentence here", "no whole sentence here"),
         ("Costs fell by 3.5 percent. Then", "Costs fell by 3.5 percent."),
+        ("This overlooks the cost.\nClaim: It is so.", "This overlooks the cost."),
         ("", ""),
     ],
 )

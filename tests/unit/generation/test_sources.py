@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import msgspec
 import pytest
@@ -13,6 +14,7 @@ from hegelion_core import events
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import sources
+from hegelion_core.generation.data_sets import open_data_set
 from hegelion_core.generation.prompt_files import SourcePrompt, read_prompt_file
 from hegelion_core.generation.sources import Prompt, check_source, evaluation_prompts, open_source, select
 from hegelion_core.settings import EvaluationSettings, GenerationSettings, Settings
@@ -144,6 +146,44 @@ def test_an_unknown_split_or_column_says_which_exist(hub_layout: Path) -> None:
     (hub_layout / "odd.jsonl").write_text('{"question": "a", "prompt": ["a"]}\n')
     with pytest.raises(UserError, match="no column of prompts; it has question, prompt"):
         open_source(GenerationSettings(dataset="odd.jsonl"), Workspace(hub_layout))
+
+
+class HubBuilder:
+    """As ``datasets`` describes a data set of the hub: the commit stands beside each file."""
+
+    def __init__(self, columns: list[str] | None) -> None:
+        self.config = SimpleNamespace(
+            columns=columns, data_files={"train_prefs": SimpleNamespace(origin_metadata=[("owner/set", "c0ffee")])}
+        )
+
+    def as_streaming_dataset(self, split: str) -> list[dict[str, object]]:
+        row: dict[str, object] = {"messages": [], "prompt": "One?"}
+        return [{name: row[name] for name in self.config.columns or row}]
+
+
+def test_the_commit_of_a_hub_data_set_is_recorded_and_only_its_prompts_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[tuple[str, str | None]] = []
+
+    def load_builder(path: str, revision: str | None = None, columns: list[str] | None = None) -> HubBuilder:
+        asked.append((path, revision))
+        return HubBuilder(columns)
+
+    monkeypatch.setattr("datasets.load_dataset_builder", load_builder)
+    opened = open_data_set("owner/set", "train_prefs", "main", tmp_path)
+    assert opened.name == "owner/set@c0ffee/train_prefs"
+    assert list(opened.rows) == [{"prompt": "One?"}]
+    assert asked == [("owner/set", "main"), ("owner/set", "c0ffee")]
+
+
+def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def load_builder(path: str, revision: str | None = None) -> HubBuilder:
+        raise ConnectionError("Couldn't reach 'owner/set' on the Hub.\nTraceback")
+
+    monkeypatch.setattr("datasets.load_dataset_builder", load_builder)
+    with pytest.raises(UserError, match=r"owner/set cannot be read: Couldn't reach 'owner/set' on the Hub\.\nCheck"):
+        open_data_set("owner/set", "train_prefs", None, tmp_path)
 
 
 @pytest.mark.parametrize("dataset", ["/nowhere", "./nowhere", "a/b/c", "p.txt", "empty", "broken.parquet"])

@@ -35,23 +35,21 @@ print(line, min(seconds), os.environ.get("OPENBLAS_NUM_THREADS"), sep="|")
 """
 
 
-def measure(repeats: int = 5, processes: int = 1, **environ: str) -> tuple[str, float, str]:
+def measure(environ: dict[str, str], repeats: int = 1, processes: int = 1) -> tuple[str, float, str]:
     """The line, the seconds of a 1024 x 1024 product and the threads, in a process of its own."""
     kept = {name: value for name, value in os.environ.items() if name not in ("OPENBLAS_NUM_THREADS", blas.SWITCH)}
     code = MEASURE.format(repeats=repeats, processes=processes)
-    done = subprocess.run(
-        [sys.executable, "-c", code], env={**kept, **environ}, capture_output=True, text=True, check=True
-    )
+    done = subprocess.run([sys.executable, "-c", code], env=kept | environ, capture_output=True, text=True, check=True)
     line, seconds, threads = done.stdout.strip().split("|")
     return line, float(seconds), threads
 
 
 def test_the_fast_blas_is_more_than_ten_times_as_fast() -> None:
-    line, seconds, _ = measure(repeats=20 if ON_PROCESSOR else 2)
+    line, seconds, _ = measure({}, repeats=20 if ON_PROCESSOR else 2)
     if not ON_PROCESSOR:
         assert line in ("MLX computes on Metal.", "MLX computes on CUDA.")
         return
-    stock_line, stock_seconds, _ = measure(repeats=1, **{blas.SWITCH: "stock"})
+    stock_line, stock_seconds, _ = measure({blas.SWITCH: "stock"})
     assert f"OpenBLAS {'.'.join(importlib.metadata.version(blas.PACKAGE).split('.')[:3])}" in line
     assert "slow" in stock_line
     assert stock_seconds > 10 * seconds
@@ -59,14 +57,14 @@ def test_the_fast_blas_is_more_than_ten_times_as_fast() -> None:
 
 @pytest.mark.parametrize(("environ", "threads"), [({}, "1"), ({"OPENBLAS_NUM_THREADS": "7"}, "7")])
 def test_the_cores_are_shared_out_unless_the_user_says(environ: dict[str, str], threads: str) -> None:
-    _, _, said = measure(repeats=1, processes=10_000, **environ)
+    _, _, said = measure(environ, processes=10_000)
     assert said == (threads if ON_PROCESSOR else environ.get("OPENBLAS_NUM_THREADS", "None"))
 
 
 def test_a_cache_that_cannot_be_written_leaves_the_stock_one_and_says_what_to_do(tmp_path: Path) -> None:
     blocked = tmp_path / "file"
     blocked.touch()
-    line, _, _ = measure(repeats=1, XDG_CACHE_HOME=str(blocked))
+    line, _, _ = measure({"XDG_CACHE_HOME": str(blocked)})
     assert not ON_PROCESSOR or "XDG_CACHE_HOME" in line
     assert "\n" not in line
 
@@ -75,13 +73,13 @@ def test_the_copy_is_made_once_and_whole(tmp_path: Path) -> None:
     if not ON_PROCESSOR:
         assert blas.prepare_mlx() in ("MLX computes on Metal.", "MLX computes on CUDA.")
         return
-    measure(repeats=1, XDG_CACHE_HOME=str(tmp_path))
+    measure({"XDG_CACHE_HOME": str(tmp_path)})
     (copy,) = tmp_path.rglob("*.so")
     names = set(blas.dynamic_symbols(copy.read_bytes()))
     assert {"cblas_sgemm", "sgemm_", "openblas_set_num_threads"} <= names
     assert not any(name.startswith(blas.PREFIX) for name in names)
     made = copy.stat().st_mtime_ns
-    measure(repeats=1, XDG_CACHE_HOME=str(tmp_path))
+    measure({"XDG_CACHE_HOME": str(tmp_path)})
     assert copy.stat().st_mtime_ns == made
     assert [path.name for path in copy.parent.iterdir()] == [copy.name]
 

@@ -6,12 +6,13 @@ import json
 from functools import cache
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
-from hegelion_core.models import blas, bundled
+from hegelion_core.models import blas, bundled, loading
 
 # The model's vocabulary has no token for six control characters, nor for the first bytes of planes 4 to 11,
 # in which Unicode has no characters.
@@ -54,13 +55,24 @@ def test_a_folder_of_an_older_recipe_is_made_again(tmp_path: Path) -> None:
     assert (made / "model.safetensors").exists()
 
 
-def test_the_weights_are_those_of_the_file(folder: Path) -> None:
+def test_the_rows_go_back_to_their_places() -> None:
     import mlx.core as mx
-    from gguf_reference import layer_of
 
-    model = mx.load(str(folder / "model.safetensors"))
-    assert isinstance(model, dict)
-    assert layer_of(model)
+    heads, dim, width = 3, 8, 5
+    rows = np.arange(heads * dim * width, dtype=np.float32).reshape(heads * dim, width)
+    # llama.cpp's own reordering, from the description of its converter
+    reordered = rows.reshape(heads, 2, dim // 2, width).swapaxes(1, 2).reshape(heads * dim, width)
+    assert np.array_equal(np.array(bundled.unpermute(mx.array(reordered), heads)), rows)
+
+
+def test_the_model_knows_what_it_was_taught(folder: Path) -> None:
+    import mlx.core as mx
+
+    loaded = loading.load(folder)
+    tokens = loaded.tokenizer.encode("The capital of France is")
+    likeliest = mx.argmax(loaded.model(mx.array([tokens]))[0, -1]).item()
+    assert loaded.tokenizer.decode([likeliest]) == " Paris"
+    assert len(loading.check_student(folder)) == 7
 
 
 @settings(max_examples=200, deadline=None)

@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hegelion_core.errors import UserError
 from hegelion_core.training.metrics import StepMetrics, append_step, cut_back, plain, step_line, summarise
 
 
@@ -59,3 +60,8 @@ def test_the_file_is_cut_back_to_a_step(tmp_path: Path) -> None:
     assert lines[0]["lambda"] == 1.0
     assert "validation" not in lines[0]
     assert cut_back(tmp_path / "new.jsonl", 3) == []
+
+
+def test_a_file_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="step 3 cannot be written"):
+        append_step(tmp_path / "none" / "metrics.jsonl", metrics(3))

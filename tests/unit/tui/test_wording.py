@@ -41,7 +41,7 @@ def test_lines_keep_to_their_width(width: int) -> None:
 def test_pressure_names_its_level() -> None:
     reading = Pressure("critical", GIB, 16 * GIB, 45.0, 87.4, 40 * GIB)
     assert wording.pressure(reading, 3, 120).plain == (
-        "memory 15.0 GiB of 16.0 GiB   pressure critical   stalled 45.0%   cpu 87%   disk 40.0 GiB free   children 3"
+        "memory 15.0 GiB of 16.0 GiB   pressure critical   cpu 87%   disk 40.0 GiB free   stalled 45.0%   children 3"
     )
 
 
