@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from textual import events, on
+from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical
 from textual.reactive import reactive
@@ -53,7 +53,7 @@ class SummaryScroll(Vertical, can_focus=True):
 
 
 class Deck(Vertical):
-    """Generators above; training, chart and summary below. One pane is active: the one that has the keyboard."""
+    """Generators above; training, chart and summary below. One pane is active; the keyboard goes with it."""
 
     state: reactive[RunState] = reactive(RunState(), repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
@@ -118,14 +118,6 @@ class Deck(Vertical):
     @on(PaneChosen)
     def _pane_chosen(self, message: PaneChosen) -> None:
         self.choose(message.pane_id)
-
-    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
-        if event.widget is not self.screen.focused:
-            return  # it came late: the keyboard has gone on since
-        for pane in self.panes:
-            if event.widget in pane.query("*") and pane.id != self.active_id:
-                self.active_id = pane.id or ""
-                self._mark_active()
 
     def on_resize(self) -> None:
         self.lay_out()

@@ -28,7 +28,7 @@ class PaneChosen(Message):
 
 
 class Pane(Vertical):
-    """A framed part of the deck. ``name`` is what its tab says."""
+    """A framed part of the deck. ``title`` is what its tab says."""
 
     def __init__(self, title: str, id: str) -> None:  # noqa: A002 - Textual's name
         super().__init__(id=id)

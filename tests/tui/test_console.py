@@ -174,7 +174,8 @@ async def test_a_click_chooses_a_pane(run: FakeOperations) -> None:
     run.feed(*generating(2))
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
-        await until_shown(pilot, "generator 2")
+        first, second = (app.screen.query_one(f"#generator-{number}") for number in (1, 2))
+        await until(pilot, lambda: 0 < first.region.right == second.region.x)
         await pilot.click("#generator-2")
         await until(pilot, lambda: app.focused is app.screen.query_one("#generator-2 LogView"))
         run.feed(*training())
