@@ -207,6 +207,9 @@ def _(event: e.TrainingFinished, state: RunState) -> str:
 
 @describe.register
 def _(event: e.EvaluationProgressed, state: RunState) -> str:
+    # A third at a time: a terminal scrolls, and a log is read later.
+    if event.done < event.total and event.done % max(1, event.total // 3):
+        return ""
     return f"  {event.what}: {event.done} of {event.total}"
 
 

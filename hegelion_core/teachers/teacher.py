@@ -1,8 +1,9 @@
 """The protocol that every teacher follows.
 
 A call is one question to a teacher. It has a folder of its own, ``<run>/spool/calls/<call id>/``, that holds
-``request.json`` (the ``Call``, written by the generator) and whatever the teacher wrote (``out``, ``err``). The folder lives until its answer has
-been handled durably, so an answer that was written whole is salvaged at the next start even if the core died.
+``request.json`` (the ``Call``, written by the generator) and whatever the teacher wrote (``out``, ``err``). The folder
+lives until its answer has been handled durably, so an answer that was written whole is salvaged at the next start even
+if the core died.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A whole run in real processes, from prompts to an evaluated adapter: interrupted anywhere, finished by the same words.
+"""A whole run in real processes, from prompts to an adapter: interrupted anywhere, finished by the same command.
 
 The teacher is a fake ``kimi`` for speed; the student is tiny but real.
 """

@@ -101,7 +101,8 @@ async def test_a_pointer_and_a_socket_of_a_dead_core_lead_nowhere_and_are_replac
     place.core_pointer.write_text(f'{{"pid": 1, "socket": "{path}", "run": "x"}}')
     assert await Client.connect(place) is None
     core, service = await open_service(tmp_path)
-    assert (client := await Client.connect(place)) is not None
+    client = await Client.connect(place)
+    assert client is not None
     await client.close()
     await service.close()
     await core.close()

@@ -25,7 +25,7 @@ def test_replace_is_atomic_and_leaves_nothing_beside(tmp_path: Path) -> None:
     workspace.replace(path, b"new")
     assert path.read_bytes() == b"new"
     assert path.stat().st_ino != inode
-    assert os.listdir(tmp_path) == ["a.json"]
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_link_is_replaced(tmp_path: Path) -> None:

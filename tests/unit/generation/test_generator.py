@@ -204,7 +204,7 @@ async def test_what_no_retry_can_mend_ends_the_generation_at_once(
 async def test_the_breaker_ends_a_run_in_which_everything_fails(tmp_path: Path) -> None:
     teacher = ScriptedTeacher(lambda call: fault("transient"))
     bench = Bench(tmp_path, teacher)
-    with pytest.raises(UserError, match="in a row.*transient"):
+    with pytest.raises(UserError, match=r"in a row.*transient"):
         await bench.generator.run()
     assert len(teacher.calls) <= generator_module.BREAKER + 1
 
