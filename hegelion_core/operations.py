@@ -67,7 +67,7 @@ class Core:
         self.folder = folder
         self._lock = lock
         self._log = EventLog(folder.events)
-        self._supervisor = Supervisor(folder.spool / "children")
+        self._supervisor = Supervisor(folder.mark)
         self._pipeline = Pipeline(place, folder, settings, self._supervisor, self._log)
         self._task: asyncio.Task[ExitCode] | None = None
         self.opening = opened(place, folder, settings, self._log, __version__)
@@ -84,7 +84,7 @@ class Core:
         try:
             folder = open_run(place, settings, kind, new=new)
             said: list[str] = []
-            await end_orphans(folder.spool / "children", said.append)
+            await end_orphans(folder.mark, said.append)
             core = cls(place, folder, settings, lock)
         except BaseException:
             lock.release()

@@ -4,29 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import signal
 import subprocess
 import sys
+import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-import psutil
-
-from hegelion_core import guard, workspace
+from hegelion_core import guard
 
 ORPHAN_PATIENCE = guard.GRACE + 3.0
 """Seconds that a new core waits for the guard of a dead one before it ends the orphans itself."""
-
-
-class _Record(msgspec.Struct, frozen=True):
-    """What is written down of a child, so that a later core knows it again: ids are reused, start times are not."""
-
-    name: str
-    pid: int
-    started: float
 
 
 class Child:
@@ -51,17 +40,17 @@ class Child:
         """Ask the group to end, wait ``grace`` seconds, kill it; returns when it is gone."""
         if not self.running:
             return
-        _signal_group(self.pid, signal.SIGTERM)
+        guard.signal_group(self.pid, signal.SIGTERM)
         try:
             await asyncio.wait_for(self.wait(), grace)
         except TimeoutError:
-            _signal_group(self.pid, signal.SIGKILL)
+            guard.signal_group(self.pid, signal.SIGKILL)
             await self.wait()
 
     async def _wait(self) -> int:
         code = await self._process.wait()
         # What the child left behind in its group ends with it.
-        _signal_group(self.pid, signal.SIGKILL)
+        guard.signal_group(self.pid, signal.SIGKILL)
         self._ended(self)
         return code
 
@@ -69,12 +58,13 @@ class Child:
 class Supervisor:
     """Spawns children and answers for their end."""
 
-    def __init__(self, records: Path) -> None:
-        """``records`` is the folder in which running children are written down."""
-        self._records = records
-        self._records.mkdir(parents=True, exist_ok=True)
-        self._children: dict[int, Child] = {}
-        self._guard: subprocess.Popen[str] | None = None
+    def __init__(self, note: Path) -> None:
+        """``note`` is the file in which this core's mark is kept, so that a later core knows its children again."""
+        self._mark = uuid.uuid4().hex
+        note.write_text(self._mark, "ascii")
+        self._note = note
+        self._children: set[Child] = set()
+        self._guard: subprocess.Popen[bytes] | None = None
 
     async def spawn(
         self,
@@ -91,6 +81,7 @@ class Supervisor:
         Raises:
             OSError: the program is not there or cannot be run.
         """
+        self._keep_guard()
         with contextlib.ExitStack() as files:
             out = files.enter_context(_open_output(stdout))
             err = files.enter_context(_open_output(stderr)) if stderr else out
@@ -100,101 +91,56 @@ class Supervisor:
                 stdout=out,
                 stderr=err,
                 cwd=cwd,
-                env=dict(env),
+                env={**env, guard.MARK: self._mark},
                 start_new_session=True,
             )
-        self._tell_guard(f"+{process.pid}")
-        child = Child(name, process, self._forget)
-        self._children[child.pid] = child
-        with contextlib.suppress(psutil.NoSuchProcess):
-            record = _Record(name, child.pid, psutil.Process(child.pid).create_time())
-            workspace.replace(self._record(child.pid), msgspec.json.encode(record))
+        child = Child(name, process, self._children.discard)
+        self._children.add(child)
         return child
 
     async def close(self) -> None:
         """Stop every child, then the guard."""
-        await asyncio.gather(*(child.stop() for child in list(self._children.values())))
+        await asyncio.gather(*(child.stop() for child in list(self._children)))
         if self._guard is not None and self._guard.stdin is not None:
-            with contextlib.suppress(BrokenPipeError):
-                self._guard.stdin.close()
+            self._guard.stdin.close()
             await asyncio.to_thread(self._guard.wait)
-            self._guard = None
+        self._note.unlink(missing_ok=True)
 
-    def _forget(self, child: Child) -> None:
-        self._children.pop(child.pid, None)
-        self._record(child.pid).unlink(missing_ok=True)
-        if self._guard is not None:
-            self._tell_guard(f"-{child.pid}")
-
-    def _record(self, pid: int) -> Path:
-        return self._records / f"{pid}.json"
-
-    def _tell_guard(self, line: str) -> None:
+    def _keep_guard(self) -> None:
+        """Start the guard before the first child, and again should anyone have ended it."""
         if self._guard is None or self._guard.poll() is not None:
-            self._guard = _start_guard()
-            for pid in self._children:
-                _write_line(self._guard, f"+{pid}")
-        _write_line(self._guard, line)
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", guard.__file__, self._mark],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                start_new_session=True,
+            )
 
 
-async def end_orphans(records: Path, say: Callable[[str], None]) -> None:
+async def end_orphans(note: Path, say: Callable[[str], None]) -> None:
     """Make sure that no child of a core that died is left. Waits for that core's guard first, and says so."""
-    if not (orphans := _orphans(records)):
+    if (mark := _left_mark(note)) is None:
         return
-    names = ", ".join(sorted({process_name for process_name, _ in orphans}))
-    say(f"An earlier core ended without warning; waiting for its processes to end ({names}).")
     deadline = asyncio.get_running_loop().time() + ORPHAN_PATIENCE
-    while orphans and asyncio.get_running_loop().time() < deadline:
+    said = False
+    while await asyncio.to_thread(guard.marked, mark):
+        if not said:
+            say("An earlier core ended without warning; its processes are being ended first.")
+            said = True
+        if asyncio.get_running_loop().time() > deadline:
+            await asyncio.to_thread(guard.end, mark)
         await asyncio.sleep(0.1)
-        orphans = [(name, process) for name, process in orphans if _alive(process)]
-    for _, process in orphans:
-        _signal_group(process.pid, signal.SIGKILL)
 
 
-def _orphans(records: Path) -> list[tuple[str, psutil.Process]]:
-    found: list[tuple[str, psutil.Process]] = []
-    for path in records.glob("*.json"):
-        with contextlib.suppress(psutil.NoSuchProcess, msgspec.DecodeError):
-            record = msgspec.json.decode(path.read_bytes(), type=_Record)
-            process = psutil.Process(record.pid)
-            # Start times are known to a hundredth of a second, and drift by that when the clock is set.
-            if abs(process.create_time() - record.started) < 1.0 and _alive(process):
-                found.append((record.name, process))
-        path.unlink(missing_ok=True)
-    return found
-
-
-def _alive(process: psutil.Process) -> bool:
+def _left_mark(note: Path) -> str | None:
+    """The mark of a core that could not take its note away."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def _signal_group(group: int, number: int) -> None:
-    # macOS answers EPERM for a group in which only zombies are left.
-    with contextlib.suppress(ProcessLookupError, PermissionError):
-        os.killpg(group, number)
+        return note.read_text("ascii")
+    except FileNotFoundError:
+        return None
 
 
 def _open_output(path: Path) -> BinaryIO:
     path.parent.mkdir(parents=True, exist_ok=True)
     return open(path, "ab")
-
-
-def _start_guard() -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-I", "-S", guard.__file__],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        text=True,
-        start_new_session=True,
-    )
-
-
-def _write_line(process: subprocess.Popen[str], line: str) -> None:
-    if process.stdin is not None:
-        with contextlib.suppress(BrokenPipeError):
-            process.stdin.write(f"{line}\n")
-            process.stdin.flush()

@@ -103,6 +103,11 @@ class RunFolder:
         return self.path / "spool"
 
     @property
+    def mark(self) -> Path:
+        """The mark that the children of the running core bear."""
+        return self.spool / "core.mark"
+
+    @property
     def calls(self) -> Path:
         """A folder for each call to a teacher that has not been handled yet."""
         return self.spool / "calls"

@@ -7,26 +7,22 @@ imported until a function needs it; call ``blas.prepare_mlx`` before ``load`` or
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.models import bundled
+from hegelion_core.models import bundled, download
+from hegelion_core.models.download import Progress
 from hegelion_core.settings import BUNDLED
 
 if TYPE_CHECKING:
     from mlx.nn.layers.base import Module
     from mlx_lm.tokenizer_utils import TokenizerWrapper
 
-Progress = Callable[[str, int, int | None], None]
-"""What is downloaded, bytes done, bytes in all where known."""
-
 _HUB_NAME = re.compile(r"[\w.-]+/[\w.-]+")
-_HUB_FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
 _TOKENIZERS = ("tokenizer.json", "tokenizer.model", "vocab.json", "*.tiktoken")
+_SHARD = re.compile(r"-of-(\d+)\.safetensors$")
 _BROKEN = (OSError, ValueError, KeyError, TypeError, AttributeError, RuntimeError)
 """What model libraries raise for a folder that is damaged or of another kind."""
 
@@ -46,7 +42,7 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
 
     Args:
         spec: ``bundled``, a folder, or a hub name (``owner/name``). A folder of that name wins over the hub.
-        models: folder in which the bundled model is made.
+        models: folder in which the bundled model is made, and models of the hub are downloaded.
         progress: told of a download, at most once a second and at its end.
 
     Raises:
@@ -64,7 +60,7 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
             "Give a folder with config.json, tokenizer and safetensors, a hub name (owner/name), or 'bundled'.",
             ExitCode.USAGE,
         )
-    found = _download(spec, progress)
+    found = _download(spec, models, progress)
     check_folder(found, spec)
     return found
 
@@ -75,14 +71,9 @@ def check_folder(folder: Path, name: str = "") -> None:
     Raises:
         UserError: it lacks something; it says what.
     """
-    missing = [] if (folder / "config.json").is_file() else ["config.json"]
-    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
-        missing.append("a tokenizer (tokenizer.json)")
-    if not any(folder.glob("model*.safetensors")):
-        missing.append("weights (model*.safetensors)")
-    if missing:
+    if lacking := _lacks(folder):
         raise UserError(
-            f"{name or folder}: not a model folder: it lacks {', '.join(missing)}.",
+            f"{name or folder}: not a model folder: it lacks {', '.join(lacking)}.",
             "Give a folder that mlx-lm can load, a hub name (owner/name), or 'bundled'.",
             ExitCode.USAGE,
         )
@@ -162,6 +153,19 @@ def compile_pays() -> bool:
     return bool(mx.default_device() == mx.Device(mx.gpu))
 
 
+def _lacks(folder: Path) -> list[str]:
+    lacking = [] if (folder / "config.json").is_file() else ["config.json"]
+    if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
+        lacking.append("a tokenizer (tokenizer.json)")
+    weights = {path.name for path in folder.glob("model*.safetensors") if path.is_file()}
+    shards = [shard for name in weights if (shard := _SHARD.search(name))]
+    if not weights:
+        lacking.append("weights (model*.safetensors)")
+    elif shards and (absent := max(int(shard[1]) for shard in shards) - len(shards)) > 0:
+        lacking.append(f"{absent} of its weight files (model-*-of-*.safetensors)")
+    return lacking
+
+
 def _load_lazily(folder: Path) -> LoadedModel:
     from mlx_lm.utils import load_model, load_tokenizer
 
@@ -181,7 +185,7 @@ def _locate_bundled(models: Path, progress: Progress | None) -> Path:
         except OSError as error:
             raise UserError(f"{models}: the bundled model can't be written: {error}.", "Free or allow it.") from None
     try:
-        return _download(bundled.HUB_NAME, progress)
+        return _download(bundled.HUB_NAME, models, progress)
     except UserError as error:
         raise UserError(
             f"The bundled model is not installed, and {error.message}",
@@ -190,47 +194,9 @@ def _locate_bundled(models: Path, progress: Progress | None) -> Path:
         ) from None
 
 
-def _download(name: str, progress: Progress | None) -> Path:
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import GatedRepoError, HfHubHTTPError, HFValidationError, RepositoryNotFoundError
-
-    hint = "Check the network, or give a local model folder."
-    bar = progress_bar(name, progress or _no_progress)
-    try:
-        return Path(snapshot_download(name, allow_patterns=list(_HUB_FILES), tqdm_class=bar))
-    except GatedRepoError:
-        message, hint = "needs its owner's permission.", "Ask for it on the hub, then run: hf auth login"
-    except (RepositoryNotFoundError, HFValidationError):
-        message, hint = "there is no such model on the hub.", "Check the name, or give a local model folder."
-    except HfHubHTTPError as error:
-        message = f"the hub failed: {_first_line(error)}"
-    except OSError as error:
-        message = f"the model hub can't be reached and no copy is here ({type(error).__name__})."
-    raise UserError(f"{name}: {message}", hint, ExitCode.NOT_READY)
-
-
-def progress_bar(name: str, progress: Progress) -> type:
-    """A silent progress bar class for the hub's library, which tells ``progress`` of bytes once a second."""
-    from tqdm import tqdm  # type: ignore[import-untyped]
-
-    class Bar(tqdm):  # type: ignore[misc]
-        def __init__(self, *args: object, **keywords: object) -> None:
-            keywords.pop("name", None)  # of the hub library's own class
-            self.told = 0.0
-            super().__init__(*args, **keywords)
-
-        def display(self, msg: str | None = None, pos: int | None = None) -> None:
-            """Nothing is drawn: the console shows progress its own way."""
-
-        def update(self, n: float | None = 1) -> bool | None:
-            self.n += n or 0
-            whole = self.total is not None and self.n >= self.total
-            if self.unit == "B" and (whole or time.monotonic() - self.told >= 1):
-                self.told = time.monotonic()
-                progress(name, int(self.n), int(self.total) if self.total else None)
-            return None
-
-    return Bar
+def _download(name: str, models: Path, progress: Progress | None) -> Path:
+    found = download.find(name, models)
+    return found if found and not _lacks(found) else download.fetch(name, models, progress or _no_progress)
 
 
 def _no_progress(what: str, done: int, total: int | None) -> None:

@@ -41,38 +41,51 @@ def assert_complete(console: Console, samples: int) -> None:
 
 
 def test_from_prompts_to_an_evaluated_adapter_and_again(console: Console) -> None:
+    """The whole way; then nothing is left to do; then a change of the samples makes the later stages anew.
+
+    On the way: the user's secrets reach neither child nor file.
+    """
+    console.environment |= {"AWS_SECRET_ACCESS_KEY": "swordfish-1", "KIMI_MODEL_API_KEY": "swordfish-2"}
+    calls = console.folder / "calls"
+    console.environment["KIMI_FAKE_CALLS"] = str(calls)
     first = console.run(*console.run_all("--limit", "5"))
     assert first.returncode == ExitCode.DONE, first.stdout + first.stderr
     assert "Summary" in first.stdout
     assert "5 of 5" in first.stdout
     assert_complete(console, 5)
-    before = {path: path.stat().st_mtime_ns for path in (console.folder / "artifacts").rglob("*.safetensors")}
     assert (console.folder / "generator_ultrafeedback.log").read_text()
     assert not (console.folder / "generator_pid.txt").exists()
+    assert "swordfish-1" not in calls.read_text()
+    for path in (console.folder / "artifacts").rglob("*"):
+        assert not path.is_file() or b"swordfish" not in path.read_bytes(), path
 
+    before = {path: path.stat().st_mtime_ns for path in (console.folder / "artifacts").rglob("*.safetensors")}
     again = console.run(*console.run_all("--limit", "5"))
     assert again.returncode == ExitCode.DONE
     for stage in ("check", "generate", "convert", "train", "evaluate"):
         assert f"{stage}: skipped" in again.stdout
     assert {path: path.stat().st_mtime_ns for path in before} == before
 
-    anew = console.run(*console.run_all("--limit", "5", "--new"))
+    lines = console.samples.read_text().splitlines(keepends=True)
+    console.samples.write_text("".join(lines[1:]))
+    anew = console.run(*console.run_all("--limit", "5"))
+    assert anew.returncode == ExitCode.DONE, anew.stderr
+    assert "sample 5/5 accepted" in anew.stdout
+    assert "skipped" not in anew.stdout
+    assert_complete(console, 5)
+
+
+def test_new_starts_afresh_and_keeps_what_was_made(console: Console) -> None:
+    arguments = ("generate", "--dataset", "bundled", "--limit", "2")
+    assert console.run(*arguments).returncode == ExitCode.DONE
+    kept = console.samples.read_text()
+    anew = console.run(*arguments, "--new")
     assert anew.returncode == ExitCode.DONE
     assert "skipped" not in anew.stdout
     runs = sorted((console.folder / "artifacts" / "runs").iterdir())
     assert len(runs) == 2
-    assert (runs[0] / "outputs" / console.samples.name).exists()
-    assert len(console.prompts_done()) == 5
-
-
-def test_a_change_of_the_samples_makes_the_later_stages_anew(console: Console) -> None:
-    assert console.run(*console.run_all("--limit", "4")).returncode == ExitCode.DONE
-    lines = console.samples.read_text().splitlines(keepends=True)
-    console.samples.write_text("".join(lines[:-1]))
-    again = console.run(*console.run_all("--limit", "4"))
-    assert again.returncode == ExitCode.DONE, again.stderr
-    assert "sample 4/4 accepted" in again.stdout
-    assert "skipped" not in again.stdout
+    assert (runs[0] / "outputs" / console.samples.name).read_text() == kept
+    assert len(console.prompts_done()) == 2
 
 
 def test_json_gives_events_on_standard_output_and_words_on_standard_error(console: Console) -> None:
@@ -97,15 +110,17 @@ def test_a_dry_run_changes_nothing_and_tells_what_is_done(console: Console) -> N
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_cleanly_and_the_same_command_goes_on(console: Console, number: signal.Signals) -> None:
     console.environment["KIMI_FAKE_SECONDS"] = "0.2"
-    process = console.start(*console.run_all("--limit", "6"))
+    arguments = ("generate", "--dataset", "bundled", "--limit", "6")
+    process = console.start(*arguments)
     console.wait_for(lambda events: count(events, e.SampleAccepted) >= 2)
     process.send_signal(number)
     assert process.wait(30) == ExitCode.INTERRUPTED
     console.wait_until_quiet()
     assert isinstance(console.events()[-1], e.RunEnded)
     assert not (console.folder / "generator_pid.txt").exists()
-    assert console.run(*console.run_all("--limit", "6")).returncode == ExitCode.DONE
-    assert_complete(console, 6)
+    assert console.run(*arguments).returncode == ExitCode.DONE
+    done = console.prompts_done()
+    assert len(done) == len(set(done)) == 6
 
 
 def test_killed_during_generation_and_during_training_nothing_is_lost_or_done_twice(console: Console) -> None:
@@ -140,6 +155,7 @@ def test_killed_during_generation_and_during_training_nothing_is_lost_or_done_tw
 
 
 def test_the_children_of_a_killed_core_end_by_themselves(console: Console) -> None:
+    """Killed the moment a call is announced, while its process is being born."""
     console.environment["KIMI_FAKE_BEHAVIOUR"] = "stubborn"
     process = console.start("generate", "--dataset", "bundled", "--limit", "2")
     console.wait_for(lambda events: count(events, e.SampleRequested) >= 2)
@@ -159,12 +175,13 @@ def test_a_teacher_that_refuses_ends_the_run_with_its_own_exit_code(
     console: Console, behaviour: str, code: ExitCode, words: str
 ) -> None:
     console.environment["KIMI_FAKE_BEHAVIOUR"] = behaviour
-    result = console.run(*console.run_all("--limit", "3"))
+    arguments = ("generate", "--dataset", "bundled", "--limit", "3")
+    result = console.run(*arguments)
     assert result.returncode == code, result.stderr
     assert words.lower() in result.stderr.lower()
     console.environment["KIMI_FAKE_BEHAVIOUR"] = "good"
-    assert console.run(*console.run_all("--limit", "3")).returncode == ExitCode.DONE
-    assert_complete(console, 3)
+    assert console.run(*arguments).returncode == ExitCode.DONE
+    assert len(console.prompts_done()) == 3
 
 
 def test_bad_answers_are_kept_with_their_reason(console: Console) -> None:
@@ -176,18 +193,6 @@ def test_bad_answers_are_kept_with_their_reason(console: Console) -> None:
     rejected = console.samples.with_suffix(".rejected.jsonl").read_text().splitlines()
     assert [json.loads(line)["reason"] for line in rejected] == ["no_thought_block"] * 2
     assert len(console.prompts_done()) == 3
-
-
-def test_the_secrets_of_the_user_reach_neither_child_nor_file(console: Console) -> None:
-    console.environment["AWS_SECRET_ACCESS_KEY"] = "swordfish-1"
-    console.environment["KIMI_MODEL_API_KEY"] = "swordfish-2"
-    calls = console.folder / "calls"
-    console.environment["KIMI_FAKE_CALLS"] = str(calls)
-    assert console.run(*console.run_all("--limit", "2")).returncode == ExitCode.DONE
-    assert "swordfish-1" not in calls.read_text()
-    for path in (console.folder / "artifacts").rglob("*"):
-        if path.is_file():
-            assert b"swordfish" not in path.read_bytes(), path
 
 
 def test_a_second_run_in_a_workspace_is_refused_in_words(console: Console) -> None:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -38,14 +39,17 @@ class Console:
         self.student = make_tiny_model(folder / "student")
         program = fake_kimi.install(folder / "bin")
         (folder / "home").mkdir()
-        (folder / "run").mkdir(mode=0o700)
+        # A short one: pytest's own folders are too long for a socket's path.
+        self._runtime = tempfile.TemporaryDirectory(prefix="hc")
         self.environment = {
             "PATH": f"{program.parent}:{os.environ.get('PATH', '')}",
             "HOME": str(folder / "home"),
-            "XDG_RUNTIME_DIR": str(folder / "run"),
+            "XDG_RUNTIME_DIR": self._runtime.name,
             "XDG_CACHE_HOME": os.environ.get("XDG_CACHE_HOME", str(Path.home() / ".cache")),
             "LANG": "C.UTF-8",
             "KIMI_MODEL_NAME": "fake",
+            # Variables of this kind reach every child, Kimi too: so each is known by it.
+            "KIMI_FAKE_WORKSPACE": str(folder),
             "OPENBLAS_NUM_THREADS": "1",
         }
 
@@ -112,7 +116,7 @@ class Console:
         found: list[psutil.Process] = []
         for process in psutil.process_iter():
             try:
-                if process.environ().get("XDG_RUNTIME_DIR", "").startswith(mark) or mark in " ".join(process.cmdline()):
+                if process.environ().get("KIMI_FAKE_WORKSPACE") == mark:
                     found.append(process)
             except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
                 continue

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import socket
 import stat
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -18,9 +20,11 @@ from hegelion_core.workspace import Workspace
 
 
 @pytest.fixture(autouse=True)
-def _own_runtime_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "r"))
-    (tmp_path / "r").mkdir()
+def _own_runtime_folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    # A short one: pytest's own folders are too long for a socket's path.
+    with tempfile.TemporaryDirectory(prefix="hc") as folder:
+        monkeypatch.setenv("XDG_RUNTIME_DIR", folder)
+        yield
 
 
 def settings(tmp_path: Path) -> Settings:

@@ -7,12 +7,12 @@ import os
 import signal
 import subprocess
 import sys
-import textwrap
 from pathlib import Path
 
 import psutil
 import pytest
 
+from hegelion_core import guard
 from hegelion_core.supervisor import Supervisor, end_orphans
 
 STUBBORN = """
@@ -52,7 +52,7 @@ async def until_gone(process: psutil.Process) -> None:
 
 
 async def test_a_child_has_a_group_of_its_own_and_no_input(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path / "children")
+    supervisor = Supervisor(tmp_path / "mark")
     code = "import os, sys; print(os.getpgrp() == os.getpid(), repr(sys.stdin.read())); print('e', file=sys.stderr)"
     child = await supervisor.spawn(
         "c", [sys.executable, "-c", code], cwd=tmp_path, env={}, stdout=tmp_path / "out", stderr=tmp_path / "err"
@@ -60,12 +60,12 @@ async def test_a_child_has_a_group_of_its_own_and_no_input(tmp_path: Path) -> No
     assert await child.wait() == 0
     assert (tmp_path / "out").read_text() == "True ''\n"
     assert (tmp_path / "err").read_text() == "e\n"
-    assert list((tmp_path / "children").iterdir()) == []
     await supervisor.close()
+    assert not (tmp_path / "mark").exists()
 
 
 async def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path / "children")
+    supervisor = Supervisor(tmp_path / "mark")
     child = await supervisor.spawn(
         "c", [sys.executable, "-c", STUBBORN], cwd=tmp_path, env=dict(os.environ), stdout=tmp_path / "out"
     )
@@ -77,7 +77,7 @@ async def test_a_child_that_ignores_the_request_is_killed(tmp_path: Path) -> Non
 
 
 async def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path / "children")
+    supervisor = Supervisor(tmp_path / "mark")
     process = await spawn(supervisor, PARENT, tmp_path)
     (grandchild,) = process.children()
     process.send_signal(signal.SIGKILL)
@@ -86,50 +86,65 @@ async def test_what_a_child_started_ends_with_it(tmp_path: Path) -> None:
 
 
 async def test_a_missing_program_is_an_error_and_leaves_nothing(tmp_path: Path) -> None:
-    supervisor = Supervisor(tmp_path / "children")
+    supervisor = Supervisor(tmp_path / "mark")
     with pytest.raises(FileNotFoundError):
         await supervisor.spawn("c", ["/nowhere/kimi"], cwd=tmp_path, env={}, stdout=tmp_path / "out")
-    assert list((tmp_path / "children").iterdir()) == []
     await supervisor.close()
+    assert not (tmp_path / "mark").exists()
 
 
 CORE = """
-    import asyncio, os, sys
-    from pathlib import Path
-    from hegelion_core.supervisor import Supervisor
+import asyncio, os, sys
+from pathlib import Path
+from hegelion_core.supervisor import Supervisor
 
-    async def main():
-        here = Path(sys.argv[1])
-        supervisor = Supervisor(here / "children")
-        for number in range(2):
-            child = await supervisor.spawn(f"c{number}", [sys.executable, "-c", sys.argv[2]], cwd=here,
-                                           env=dict(os.environ), stdout=here / f"out{number}")
-        while not all("up" in (here / f"out{n}").read_text() for n in range(2)):
-            await asyncio.sleep(0.01)
-        print("spawned", flush=True)
-        await asyncio.sleep(600)
+async def main():
+    here = Path(sys.argv[1])
+    supervisor = Supervisor(here / "mark")
+    for number in range(2):
+        await supervisor.spawn(
+            f"c{number}", [sys.executable, "-c", sys.argv[2]], cwd=here, env=dict(os.environ),
+            stdout=here / f"out{number}",
+        )
+    while not all("up" in (here / f"out{n}").read_text() for n in range(2)):
+        await asyncio.sleep(0.01)
+    print("spawned", flush=True)
+    await asyncio.sleep(600)
 
-    asyncio.run(main())
+asyncio.run(main())
 """
 
 
 def start_core(tmp_path: Path, child: str) -> tuple[subprocess.Popen[str], list[psutil.Process]]:
-    core = subprocess.Popen(
-        [sys.executable, "-c", textwrap.dedent(CORE), str(tmp_path), child], stdout=subprocess.PIPE, text=True
-    )
+    core = subprocess.Popen([sys.executable, "-c", CORE, str(tmp_path), child], stdout=subprocess.PIPE, text=True)
     assert core.stdout is not None
     assert core.stdout.readline() == "spawned\n"
-    pids = [int(path.stem) for path in (tmp_path / "children").glob("*.json")]
-    return core, [psutil.Process(pid) for pid in pids]
+    children = guard.marked((tmp_path / "mark").read_text())
+    assert len(children) == 2
+    return core, children
 
 
 async def test_the_guard_ends_the_children_of_a_core_that_was_killed(tmp_path: Path) -> None:
     core, children = start_core(tmp_path, STUBBORN)
-    assert len(children) == 2
     core.kill()
     core.wait()
     for child in children:
         await until_gone(child)
+
+
+async def test_a_child_that_was_born_while_the_core_died_ends_too(tmp_path: Path) -> None:
+    """Nothing was written down of it: it is known by its mark alone, even in a session of its own."""
+    core, _ = start_core(tmp_path, STUBBORN)
+    late = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-c", STUBBORN),
+        env={**os.environ, guard.MARK: (tmp_path / "mark").read_text()},
+        stdout=asyncio.subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    core.kill()
+    core.wait()
+    async with asyncio.timeout(20):
+        assert await late.wait() < 0
 
 
 async def test_a_new_core_waits_for_the_orphans_and_says_so(tmp_path: Path) -> None:
@@ -137,31 +152,27 @@ async def test_a_new_core_waits_for_the_orphans_and_says_so(tmp_path: Path) -> N
     core.kill()
     core.wait()
     said: list[str] = []
-    await end_orphans(tmp_path / "children", said.append)
+    await end_orphans(tmp_path / "mark", said.append)
     assert all(gone(child) for child in children)
     assert len(said) == 1
-    assert "c0, c1" in said[0]
-    assert list((tmp_path / "children").iterdir()) == []
 
 
 async def test_without_a_guard_the_new_core_ends_the_orphans_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     core, children = start_core(tmp_path, STUBBORN)
-    (guard,) = [c for c in psutil.Process(core.pid).children() if c not in children]
-    guard.kill()
+    (watcher,) = [c for c in psutil.Process(core.pid).children() if c not in children]
+    watcher.kill()
     core.kill()
     core.wait()
     monkeypatch.setattr("hegelion_core.supervisor.ORPHAN_PATIENCE", 0.2)
-    await end_orphans(tmp_path / "children", lambda _: None)
+    await end_orphans(tmp_path / "mark", lambda _: None)
     for child in children:
         await until_gone(child)
 
 
-async def test_another_process_with_the_same_id_is_left_alone(tmp_path: Path) -> None:
-    records = tmp_path / "children"
-    records.mkdir()
-    (records / f"{os.getpid()}.json").write_text(f'{{"name":"c","pid":{os.getpid()},"started":1.0}}')
+async def test_processes_without_the_mark_are_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "mark").write_text("of nobody")
     said: list[str] = []
-    await end_orphans(records, said.append)
+    await end_orphans(tmp_path / "mark", said.append)
     assert said == []

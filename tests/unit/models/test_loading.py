@@ -55,6 +55,12 @@ def test_what_a_folder_lacks_is_said(missing: str, tiny: Path, tmp_path: Path) -
     assert caught.value.exit_code is ExitCode.USAGE
 
 
+def test_a_weight_file_that_is_not_there_is_said(tiny: Path, tmp_path: Path) -> None:
+    (tiny / "model.safetensors").rename(tiny / "model-00001-of-00003.safetensors")
+    with pytest.raises(UserError, match="lacks 2 of its weight files"):
+        loading.locate(str(tiny), tmp_path)
+
+
 def test_pickles_are_no_weights(tiny: Path, tmp_path: Path) -> None:
     (tiny / "model.safetensors").rename(tiny / "pytorch_model.bin")
     with pytest.raises(UserError, match="weights"):
@@ -138,13 +144,3 @@ def test_an_adapter_of_another_model_is_said(tiny: Path, tmp_path: Path) -> None
     for folder in (adapter(tmp_path / "other", width=32), tmp_path / "none"):
         with pytest.raises(UserError, match="not an adapter for this model"):
             loading.apply_adapter(loaded.model, folder)
-
-
-def test_a_download_is_told_once_a_second_and_at_its_end() -> None:
-    told: list[tuple[str, int, int | None]] = []
-    bar = loading.progress_bar("owner/name", lambda *args: told.append(args))(total=10, unit="B", name="ignored")
-    for _ in range(10):
-        bar.update(1)
-    files = loading.progress_bar("owner/name", lambda *args: told.append(args))(total=3)
-    files.update(3)
-    assert told == [("owner/name", 1, 10), ("owner/name", 10, 10)]
