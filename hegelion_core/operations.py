@@ -1,24 +1,18 @@
 """Operations: what a face may ask for, and the events that it gets back.
 
-``Core`` answers in this process; ``hegelion_core.service.Client`` asks a core in another one.
+``hegelion_core.core.Core`` answers in this process; ``hegelion_core.client.Client`` asks a core in another one.
 """
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator, Sequence
-from typing import Protocol, Self
+from typing import Protocol
 
-from hegelion_core import __version__
-from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.event_log import EventLog
-from hegelion_core.events import STAGES, AnyEvent, NoticePosted, Stage
-from hegelion_core.pipeline import Pipeline
-from hegelion_core.run import CoreLock, Kind, open_run, opened
+from hegelion_core.events import AnyEvent, Stage
 from hegelion_core.run_state import RunState
-from hegelion_core.settings import Settings
-from hegelion_core.supervisor import Supervisor, end_orphans
-from hegelion_core.workspace import RunFolder, Workspace
+from hegelion_core.workspace import Workspace
+
+MAX_INSTANCES = 64
 
 
 class Operations(Protocol):
@@ -54,92 +48,3 @@ class Operations(Protocol):
 
     async def close(self) -> None:
         """Let go: a core in this process stops and ends; a client hangs up and the core goes on."""
-
-
-MAX_INSTANCES = 64
-
-
-class Core:
-    """Operations in this process: owns the run, its children and its log."""
-
-    def __init__(self, place: Workspace, folder: RunFolder, settings: Settings, lock: CoreLock) -> None:
-        self._place = place
-        self.folder = folder
-        self._lock = lock
-        self._log = EventLog(folder.events)
-        self._supervisor = Supervisor(folder.mark)
-        self._pipeline = Pipeline(place, folder, settings, self._supervisor, self._log)
-        self._task: asyncio.Task[ExitCode] | None = None
-        self.opening = opened(place, folder, settings, self._log, __version__)
-        self._log.publish(self.opening)
-
-    @classmethod
-    async def open(cls, place: Workspace, settings: Settings, kind: Kind = "run-all", *, new: bool = False) -> Self:
-        """Open the run that these settings identify, new or where it was.
-
-        Raises:
-            UserError: another core is at work in this workspace, or it cannot be written.
-        """
-        lock = CoreLock(place)
-        try:
-            folder = open_run(place, settings, kind, new=new)
-            said: list[str] = []
-            await end_orphans(folder.mark, said.append)
-            core = cls(place, folder, settings, lock)
-        except BaseException:
-            lock.release()
-            raise
-        for text in said:
-            core._log.publish(NoticePosted(text=text))
-        if core._log.damaged:
-            core._log.publish(
-                NoticePosted(text=f"{core._log.damaged} lines of the event log could not be read.", level="warning")
-            )
-        return core
-
-    @property
-    def place(self) -> Workspace:
-        return self._place
-
-    @property
-    def state(self) -> RunState:
-        return self._log.state
-
-    @property
-    def busy(self) -> bool:
-        return self._task is not None and not self._task.done()
-
-    def events(self) -> AsyncGenerator[AnyEvent, None]:
-        return self._log.subscribe()
-
-    async def start(self, stages: Sequence[Stage] = STAGES) -> None:
-        if self.busy:
-            running = [name for name, stage in self.state.stages.items() if stage.status == "running"]
-            raise UserError(
-                f"The run is at work ({', '.join(running) or 'starting'}).",
-                "Stop it first, or wait.",
-                ExitCode.NOT_READY,
-            )
-        self._task = asyncio.create_task(self._pipeline.run(stages))
-
-    async def wait(self) -> ExitCode:
-        """The exit code of the work that runs, or ran last."""
-        if self._task is None:
-            return ExitCode.DONE
-        return await asyncio.shield(self._task)
-
-    async def stop(self) -> None:
-        if self._task is not None and self.busy:
-            self._task.cancel()
-            await asyncio.wait([self._task])
-
-    async def scale(self, instances: int) -> None:
-        if not 1 <= instances <= MAX_INSTANCES:
-            raise UserError(f"{instances} instances are not possible.", f"Choose 1 to {MAX_INSTANCES}.", ExitCode.USAGE)
-        self._pipeline.scale(instances)
-
-    async def close(self) -> None:
-        await self.stop()
-        await self._supervisor.close()
-        self._log.close()
-        self._lock.release()

@@ -13,11 +13,11 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
+from hegelion_core.client import connect_or_start
 from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import Pressure, read_pressure
-from hegelion_core.service import connect_or_start
 from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS
 from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested

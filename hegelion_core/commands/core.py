@@ -10,8 +10,8 @@ from pathlib import Path
 import click
 
 from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TRAINING, WORKSPACE, flags_of, setting
+from hegelion_core.core import Core
 from hegelion_core.errors import UserError
-from hegelion_core.operations import Core
 from hegelion_core.service import serve_detached
 from hegelion_core.settings import Settings, resolve
 from hegelion_core.workspace import Workspace

@@ -13,10 +13,10 @@ from typing import TextIO
 
 from hegelion_core.commands.words import describe, printable, summary
 from hegelion_core.completion import Completion
+from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode
 from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
-from hegelion_core.operations import Core
 from hegelion_core.run import Kind, find_run
 from hegelion_core.run_state import RunState
 from hegelion_core.service import Service

@@ -34,7 +34,6 @@ _NAME = r"^[\w-][\w.+-]*\Z"  # names come from outside: no folder, nothing hidde
 _BUSY = (408, 429, 500, 502, 503, 504)
 _AGAIN = "Run the same command again: it goes on where it was. Or give a local model folder."
 
-
 Commit = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{40}\Z")]
 
 
@@ -158,7 +157,7 @@ def _resolve(name: str, place: Path) -> Listing:
     except HFValidationError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, or an HF_ENDPOINT that is no hub
-        message = f"{name}: the answer of {api.endpoint} is not a model hub's."
+        message = f"{name}: what answers is not a model hub."  # its address may hold a password
         raise UserError(message, "Check HF_ENDPOINT and the network's sign-in page.", ExitCode.NOT_READY) from None
     workspace.replace(place / "files.json", msgspec.json.encode(listing))
     return listing
@@ -224,15 +223,12 @@ def _receive(url: str, headers: Mapping[str, str], file: File, partial: Path, te
     with get_session().stream("GET", url, headers=asked, follow_redirects=True, timeout=timeout) as answer:
         hf_raise_for_status(answer)
         try:
-            mode = (
-                "ab"
-                if continues(answer.status_code, answer.headers.get("Content-Range", ""), begin, file.size)
-                else "wb"
-            )
+            goes_on = continues(answer.status_code, answer.headers.get("Content-Range", ""), begin, file.size)
         except ConnectionError:
-            partial.unlink(missing_ok=True)
+            if answer.status_code == 206:  # this server's parts are of no use: the next try asks for the whole
+                partial.unlink(missing_ok=True)
             raise
-        with partial.open(mode) as out:
+        with partial.open("ab" if goes_on else "wb") as out:
             for chunk in answer.iter_bytes():
                 out.write(chunk)
                 out.flush()

@@ -12,10 +12,12 @@ from pathlib import Path
 import pytest
 
 from hegelion_core import events as e
+from hegelion_core.client import Client
+from hegelion_core.core import Core
 from hegelion_core.errors import UserError
-from hegelion_core.operations import Core
-from hegelion_core.service import Client, Service, read_pointer, socket_path
+from hegelion_core.service import Service
 from hegelion_core.settings import Settings
+from hegelion_core.wire import read_pointer, socket_path
 from hegelion_core.workspace import Workspace
 
 
