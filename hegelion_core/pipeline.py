@@ -14,7 +14,8 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import Stage
 from hegelion_core.generation.claims import Claims
-from hegelion_core.generation.generator import Generator, read_prompts
+from hegelion_core.generation.generator import Generator
+from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.jobs import Jobs
 from hegelion_core.settings import Settings

@@ -14,7 +14,7 @@ from hegelion_core.conversion.chat_template import load_tokenizer
 from hegelion_core.conversion.rendering import student_format
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import UserError
-from hegelion_core.events import CheckFailed, CheckPassed, DownloadProgressed
+from hegelion_core.events import CheckFailed, CheckPassed
 from hegelion_core.generation.sources import check_source, evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.models.loading import check_student, locate
@@ -56,10 +56,7 @@ def _source(worker: Worker) -> str:
 
 
 def _fetch(worker: Worker, model: str) -> Path:
-    def progress(what: str, done: int, total: int | None) -> None:
-        worker.report(DownloadProgressed(what=what, done=done, total=total))
-
-    return locate(model, worker.workspace.models, progress)
+    return locate(model, worker.workspace.models, worker.report_download)
 
 
 def _student(worker: Worker) -> str:

@@ -49,6 +49,10 @@ class Worker:
         """Tell the core what happened; durable when this returns."""
         workspace.append(self._reports, events.encode(event))
 
+    def report_download(self, what: str, done: int, total: int | None) -> None:
+        """Tell the core how far a download is, in bytes; for ``models.loading.locate``."""
+        self.report(events.DownloadProgressed(what=what, done=done, total=total))
+
 
 def main(work: Callable[[Worker], None]) -> None:
     """Run a worker's ``work`` and exit.

@@ -38,7 +38,7 @@ class Workspace:
 
     @property
     def models(self) -> Path:
-        """Models that were made here, such as the bundled one as a model folder."""
+        """Models that were made or downloaded here, a model folder each."""
         return self.artifacts / "models"
 
     @property

@@ -6,7 +6,10 @@ import os
 from functools import singledispatch
 from pathlib import Path
 
+import msgspec
+
 from hegelion_core import events as e
+from hegelion_core.evaluation import summary as evaluation
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
 
 STAGE_VERBS: dict[e.Stage, str] = {
@@ -42,6 +45,12 @@ def printable(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
+def nearby(path: str) -> str:
+    """A path below the current folder without that folder's name; anything else as it is."""
+    here = f"{Path.cwd()}{os.sep}"
+    return path.removeprefix(here)
+
+
 def step_line(event: e.StepReported) -> str:
     """The guide's training line. Loss in nats per token, BPT in bits per token, S in percent."""
     before, after = (_plain(value) for value in (event.lambda_before, event.lambda_after))
@@ -75,7 +84,7 @@ def _(event: e.RunOpened, state: RunState) -> str:
 
 @describe.register
 def _(event: e.CheckPassed, state: RunState) -> str:
-    return f"  ok    {event.name}: {event.detail}" if event.detail else f"  ok    {event.name}"
+    return f"  ok    {event.name}: {nearby(event.detail)}" if event.detail else f"  ok    {event.name}"
 
 
 @describe.register
@@ -131,7 +140,9 @@ def _(event: e.SamplesCounted, state: RunState) -> str:
     notes = [f"{event.foreign} by another program"] * bool(event.foreign)
     notes += [f"{event.unusable} lines are no samples"] * bool(event.unusable)
     notes += [f"{event.rejected} rejected answers kept"] * bool(event.rejected)
-    return f"  {event.accepted} of {state.target} samples in {event.path}" + (f" ({', '.join(notes)})" if notes else "")
+    return f"  {event.accepted} of {state.target} samples in {nearby(event.path)}" + (
+        f" ({', '.join(notes)})" if notes else ""
+    )
 
 
 @describe.register
@@ -228,12 +239,7 @@ def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[s
             f"  adapter      {state.trained.steps} steps, loss {last.loss:.3f}, S {last.s:.2%}   {shown(adapter)}"
         )
     if (result := state.evaluation) is not None:
-        lines += [
-            f"  validation   loss {result.base_loss:.3f} -> {result.adapter_loss:.3f} nats per token, "
-            f"{result.base_bits:.3f} -> {result.adapter_bits:.3f} bits per token "
-            f"({result.validation_rows} rows held out)",
-            f"  whole traces {result.base_traces:.0%} -> {result.adapter_traces:.0%} of {result.prompts} answers   "
-            f"{shown(result.path)}",
-        ]
+        figures = evaluation.lines(msgspec.structs.replace(result, path=shown(result.path)))
+        lines += [f"  {label:<12} {text}" for label, text in zip(("evaluation", "", ""), figures, strict=False)]
     lines.append(f"  run          {shown(state.folder)}")
     return lines

@@ -14,7 +14,6 @@ import time
 import uuid
 from collections import Counter, deque
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import TextIO
 
 import msgspec
@@ -26,6 +25,7 @@ from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation.claims import Claims
+from hegelion_core.generation.prompts import Prompt
 from hegelion_core.generation.store import Rejected, SampleStore
 from hegelion_core.settings import GenerationSettings
 from hegelion_core.teachers.teacher import REQUEST, Answer, Call, FaultKind, Teacher, TeacherFault, TeacherInfo
@@ -45,22 +45,6 @@ _FATAL: dict[FaultKind, ExitCode] = {
     "balance": ExitCode.FAILED,
     "quota": ExitCode.COME_BACK_LATER,
 }
-
-
-class Prompt(msgspec.Struct, frozen=True):
-    """A prompt to ask: a line of the run's ``prompts.jsonl``."""
-
-    id: str
-    text: str
-    source: str = ""
-    row: int | str | None = None
-
-
-def read_prompts(path: Path) -> list[Prompt]:
-    """The run's prompts in the order in which they are asked."""
-    decoder = msgspec.json.Decoder(Prompt)
-    with open(path, "rb") as file:
-        return [decoder.decode(line) for line in file]
 
 
 class Generator:

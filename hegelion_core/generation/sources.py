@@ -13,28 +13,19 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import msgspec
-
 from hegelion_core.dialectic.identity import normalise, prompt_id
+from hegelion_core.dialectic.parsing import clean
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import PromptsPrepared
 from hegelion_core.generation.data_sets import open_data_set
 from hegelion_core.generation.prompt_files import SourcePrompt, read_prompt_file
+from hegelion_core.generation.prompts import Prompt, write_prompts
 from hegelion_core.settings import BUNDLED, EvaluationSettings, GenerationSettings
 from hegelion_core.worker import Worker, main
-from hegelion_core.workspace import PACKAGE, Workspace, replace
+from hegelion_core.workspace import PACKAGE, Workspace
 
 BUNDLED_PROMPTS = PACKAGE / "generation" / "bundled_prompts.jsonl"
 BUNDLED_EVALUATION = PACKAGE / "evaluation" / "bundled_prompts.jsonl"
-
-
-class Prompt(msgspec.Struct, frozen=True, kw_only=True):
-    """A line of a run's ``prompts.jsonl``."""
-
-    id: str
-    text: str
-    source: str
-    row: int
 
 
 @dataclass(frozen=True)
@@ -57,7 +48,8 @@ def select(found: Iterable[SourcePrompt], *, seed: int, max_chars: int, held_out
     kept: dict[str, Prompt] = {}
     left_out: Counter[str] = Counter()
     for prompt in found:
-        name, text = prompt_id(prompt.text), prompt.text.strip()
+        text = clean(prompt.text).strip()
+        name = prompt_id(text)
         reason = _reason(name, text, max_chars, held_out) or ("duplicate" if name in kept else "")
         if reason:
             left_out[reason] += 1
@@ -154,8 +146,7 @@ def work(worker: Worker) -> None:
 
 def _write(path: Path, prompts: list[Prompt]) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        replace(path, msgspec.json.Encoder().encode_lines(prompts))
+        write_prompts(path, prompts)
     except OSError as error:
         raise UserError(
             f"{path}: cannot be written ({error.strerror}).", "Free some disk space, or check the folder's permissions."

@@ -107,7 +107,6 @@ class LocalTeacher:
         await self.start()
         engine = self._engine
         begun = time.monotonic()
-        workspace.replace(folder / REQUEST, msgspec.json.encode(call))
         try:
             async for lines in follow(folder / OUT, lambda: engine is None or not engine.running):
                 for line in map(_parse, lines):

@@ -19,7 +19,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.dialectic import turns
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.events import DownloadProgressed, TeacherReady
+from hegelion_core.events import TeacherReady
 from hegelion_core.models import blas, loading
 from hegelion_core.teachers.teacher import REQUEST, Call
 from hegelion_core.worker import Worker, main
@@ -201,11 +201,7 @@ def _start(worker: Worker) -> Engine:
     device = blas.prepare_mlx()
     print(device, flush=True)  # noqa: T201 - a worker's log
     begun = time.monotonic()
-
-    def progress(what: str, done: int, total: int | None) -> None:
-        worker.report(DownloadProgressed(what=what, done=done, total=total))
-
-    folder = loading.locate(arguments["model"], worker.workspace.models, progress)
+    folder = loading.locate(arguments["model"], worker.workspace.models, worker.report_download)
     loaded = loading.load(folder)
     _check_template(loaded)
     engine = Engine(

@@ -92,8 +92,9 @@ class Teacher(Protocol):
         """
 
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
-        """Ask and wait. Writes into ``folder``; hands lines for the instance's log to ``log`` as they come.
+        """Ask and wait; hands lines for the instance's log to ``log`` as they come.
 
+        ``folder`` holds the call as ``REQUEST`` already; what the teacher writes goes there too.
         Cancelling ends the call and every process that serves it alone.
 
         Raises:

@@ -10,8 +10,7 @@ import hashlib
 import importlib.metadata
 import platform
 import re
-import time
-from collections.abc import Callable
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
 
 UNIMPORTANT = {"model", "adapter_path", "iters", "report_every", "checkpoint_every"}
 """Settings that do not change what a step does; the student is told apart by its files."""
-DOWNLOAD_REPORT_SECONDS = 1.0
 
 
 @dataclass(frozen=True)
@@ -65,7 +63,7 @@ def work(worker: Worker) -> None:
     settings = worker.settings.training
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)  # before the student is loaded, which takes longer
-    folder = loading.locate(settings.model, worker.workspace.models, _download_reports(worker))
+    folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
     data = _encode(path, rows, student.tokenizer, settings)
     shape = add_lora(student.model, settings)
@@ -87,7 +85,7 @@ def work(worker: Worker) -> None:
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
-    _announce(worker, training, data, trainable, str(mx.default_device()))
+    _announce(worker, training, data, trainable, _device_name(mx.default_device() == mx.cpu))
     if not training.run():
         _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
         return
@@ -121,6 +119,12 @@ def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSe
             ExitCode.USAGE,
         )
     return data
+
+
+def _device_name(processor: bool) -> str:
+    if processor:
+        return "on the processor"
+    return "on Metal" if sys.platform == "darwin" else "on CUDA"
 
 
 def _announce(worker: Worker, training: Training, data: Data, trainable: int, device: str) -> None:
@@ -174,19 +178,6 @@ def _environment(blas: str) -> dict[str, str]:
         "mlx-lm": importlib.metadata.version("mlx-lm"),
         "blas": re.sub(r"threads: \d+", "", blas),
     }
-
-
-def _download_reports(worker: Worker) -> Callable[[str, int, int | None], None]:
-    last = 0.0
-
-    def report(what: str, done: int, total: int | None) -> None:
-        nonlocal last
-        now = time.monotonic()
-        if now - last >= DOWNLOAD_REPORT_SECONDS or done == total:
-            last = now
-            worker.report(events.DownloadProgressed(what=what, done=done, total=total))
-
-    return report
 
 
 def _say(line: str) -> None:

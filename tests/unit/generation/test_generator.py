@@ -18,7 +18,8 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog, EventReader
 from hegelion_core.generation import generator as generator_module
 from hegelion_core.generation.claims import Claims
-from hegelion_core.generation.generator import Generator, Prompt
+from hegelion_core.generation.generator import Generator
+from hegelion_core.generation.prompts import Prompt
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.settings import GenerationSettings
 from hegelion_core.teachers.teacher import REQUEST, Answer, Call, FaultKind, TeacherFault, TeacherInfo
@@ -86,7 +87,7 @@ class Bench:
         self.store = SampleStore(tmp_path / "samples.jsonl")
         self.claims = Claims(self.store.path)
         texts = [f"Should city number {n} ban cars?" for n in range(prompts)]
-        self.prompts = [Prompt(prompt_id(text), text, "test", n) for n, text in enumerate(texts)]
+        self.prompts = [Prompt(id=prompt_id(text), text=text, source="test", row=n) for n, text in enumerate(texts)]
         self.teacher = teacher
         self.generator = Generator(
             run=self.run,

@@ -16,7 +16,8 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import sources
 from hegelion_core.generation.data_sets import open_data_set
 from hegelion_core.generation.prompt_files import SourcePrompt, read_prompt_file
-from hegelion_core.generation.sources import Prompt, check_source, evaluation_prompts, open_source, select
+from hegelion_core.generation.prompts import Prompt
+from hegelion_core.generation.sources import check_source, evaluation_prompts, open_source, select
 from hegelion_core.settings import EvaluationSettings, GenerationSettings, Settings
 from hegelion_core.worker import Job, Worker
 from hegelion_core.workspace import Workspace

@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from hegelion_core.settings import Settings
@@ -79,6 +80,8 @@ class House:
 
     def ask(self, query: str) -> asyncio.Task[str]:
         call = Call(call_id=query, prompt_id="p", query=query, instance=1)
+
+        (self.folder(query) / REQUEST).write_bytes(msgspec.json.encode(call))
 
         async def text() -> str:
             answer = await self.teacher.ask(call, self.folder(query), self.lines.append)

@@ -1,0 +1,36 @@
+"""A run's prompts: ``prompts.jsonl``, in the order in which they are asked."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import msgspec
+
+from hegelion_core.workspace import replace
+
+
+class Prompt(msgspec.Struct, frozen=True, kw_only=True):
+    """A prompt to ask. ``row`` is where its source has it, see ``prompt_files.SourcePrompt``."""
+
+    id: str
+    text: str
+    source: str = ""
+    row: int = 0
+
+
+def read_prompts(path: Path) -> list[Prompt]:
+    """The prompts of a run.
+
+    Raises:
+        OSError: the file cannot be read.
+        msgspec.DecodeError: a line is no prompt; it is written atomically, so someone changed it.
+    """
+    decoder = msgspec.json.Decoder(Prompt)
+    with open(path, "rb") as file:
+        return [decoder.decode(line) for line in file]
+
+
+def write_prompts(path: Path, prompts: list[Prompt]) -> None:
+    """Write the prompts of a run, atomically."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    replace(path, msgspec.json.Encoder().encode_lines(prompts))
