@@ -11,10 +11,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
 
+import msgspec
+
 from hegelion_core.commands.words import describe, printable, summary
 from hegelion_core.completion import Completion
 from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode
+from hegelion_core.evaluation.summary import Evaluation, example
 from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
 from hegelion_core.run import Kind, find_run
@@ -126,10 +129,21 @@ def _summarise(place: Workspace, resolved: ResolvedSettings, state: RunState, co
         base=Path.cwd(),
     ):
         output.words(line)
+    if code == ExitCode.DONE and state.evaluation is not None:
+        for line in _example(Path(state.evaluation.path)):
+            output.words(f"    {line}")
     if code == ExitCode.DONE:
         output.words("Done.")
     elif code == ExitCode.INTERRUPTED:
         output.words("Stopped. Run the same command again to go on where it was.")
+
+
+def _example(path: Path) -> list[str]:
+    """One prompt with both answers; the file may have been moved since."""
+    try:
+        return example(msgspec.json.decode(path.read_bytes(), type=Evaluation))
+    except (OSError, msgspec.DecodeError):
+        return []
 
 
 def _preview(place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: Sequence[Stage]) -> ExitCode:

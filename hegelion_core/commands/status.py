@@ -8,10 +8,11 @@ from pathlib import Path
 
 import msgspec
 
-from hegelion_core.commands.words import duration, printable, step_line
+from hegelion_core.commands.words import duration, printable
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import replay
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
+from hegelion_core.training.metrics import step_line
 from hegelion_core.workspace import RunFolder, Workspace
 
 

@@ -11,6 +11,7 @@ import msgspec
 from hegelion_core import events as e
 from hegelion_core.evaluation import summary as evaluation
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
+from hegelion_core.training.metrics import step_line
 
 STAGE_VERBS: dict[e.Stage, str] = {
     "check": "checking what every stage needs",
@@ -49,25 +50,6 @@ def nearby(path: str) -> str:
     """A path below the current folder without that folder's name; anything else as it is."""
     here = f"{Path.cwd()}{os.sep}"
     return path.removeprefix(here)
-
-
-def step_line(event: e.StepReported) -> str:
-    """The guide's training line. Loss in nats per token, BPT in bits per token, S in percent."""
-    before, after = (_plain(value) for value in (event.lambda_before, event.lambda_after))
-    return (
-        f"Step {event.step}: Loss={event.loss:.3f}, DataBPT={event.data_bpt:.3f}, "
-        f"ParamBPT={event.param_bpt:.5f}, S={100 * event.s:.2f}%, λ={before} -> {after}"
-    )
-
-
-def _plain(value: float) -> str:
-    """Plain decimals with at least four significant digits."""
-    if value == 0:
-        return "0.0000"
-    decimals = 4
-    while abs(value) < 10.0 ** (3 - decimals):
-        decimals += 1
-    return f"{value:.{decimals}f}"
 
 
 @singledispatch

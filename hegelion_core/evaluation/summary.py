@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import textwrap
 
 import msgspec
 
@@ -141,3 +142,12 @@ def lines(result: EvaluationFinished) -> list[str]:
         shown.append(f"Complete traces on {prompts}: {base} -> {adapter}.")
     shown.append(f"Both answers to each prompt: {result.path}")
     return shown
+
+
+def example(evaluation: Evaluation, width: int = 240) -> list[str]:
+    """The first prompt and the beginning of both answers to it, for people; empty without prompts."""
+    if not evaluation.results:
+        return []
+    first = evaluation.results[0]
+    answers = (("base", first.base), ("adapter", first.adapter))
+    return [first.prompt, *(f"{name}: {textwrap.shorten(given.text, width)}" for name, given in answers)]

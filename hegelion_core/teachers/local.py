@@ -104,10 +104,10 @@ class LocalTeacher:
         Raises:
             TeacherFault: the engine could not start, or died over this call (``transient``).
         """
-        await self.start()
-        engine = self._engine
-        begun = time.monotonic()
         try:
+            await self.start()
+            engine = self._engine
+            begun = time.monotonic()
             async for lines in follow(folder / OUT, lambda: engine is None or not engine.running):
                 for line in map(_parse, lines):
                     if line is not None and line.turn is not None:

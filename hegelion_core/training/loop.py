@@ -176,24 +176,10 @@ class Training:
 
     def _report_steps(self) -> None:
         progress = self.progress
-        summary = metrics.summarise(progress.unreported)
+        report = metrics.summarise(progress.unreported, iters=self._settings.iters, peak_memory=mx.get_peak_memory())
         progress.unreported.clear()
-        self._around.say(metrics.step_line(progress.step, summary))
-        self._around.report(
-            events.StepReported(
-                step=progress.step,
-                iters=self._settings.iters,
-                loss=summary.loss,
-                data_bpt=summary.data_bpt,
-                param_bpt=summary.param_bpt,
-                s=summary.s,
-                lambda_before=summary.lambda_before,
-                lambda_after=summary.lambda_after,
-                learning_rate=learning_rate(progress.step, self._settings.lr),
-                tokens_per_second=summary.tokens_per_second,
-                peak_memory=mx.get_peak_memory(),
-            )
-        )
+        self._around.say(metrics.step_line(report))
+        self._around.report(report)
 
     def _validate(self) -> float | None:
         """Mean loss on the validation rows, if there are any."""

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import UserError
+from hegelion_core.events import StepReported
 from hegelion_core.training import controller
 
 
@@ -39,40 +39,38 @@ class StepMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     """Nats per token, where it was measured after the step."""
 
 
-@dataclass(frozen=True)
-class Summary:
-    """Means over some steps: the loss by tokens, ParamBPT by steps, and S of the two."""
+def summarise(steps: Sequence[StepMetrics], *, iters: int, peak_memory: int = 0) -> StepReported:
+    """The means over one or more steps: the loss by tokens, ParamBPT by steps, and S of the two.
 
-    loss: float
-    data_bpt: float
-    param_bpt: float
-    s: float
-    lambda_before: float
-    lambda_after: float
-    tokens_per_second: float
-
-
-def summarise(steps: Sequence[StepMetrics]) -> Summary:
-    """The means over one or more steps."""
-    tokens = sum(step.tokens for step in steps)
+    Args:
+        steps: the steps since the last report.
+        iters: steps of the whole training.
+        peak_memory: bytes.
+    """
+    tokens, last = sum(step.tokens for step in steps), steps[-1]
     loss = sum(step.loss * step.tokens for step in steps) / tokens
     data_bpt, param_bpt = controller.bits(loss), sum(step.param_bpt for step in steps) / len(steps)
-    return Summary(
+    return StepReported(
+        step=last.step,
+        iters=iters,
         loss=loss,
         data_bpt=data_bpt,
         param_bpt=param_bpt,
         s=controller.share(data_bpt, param_bpt),
         lambda_before=steps[0].lam,
-        lambda_after=steps[-1].lambda_after,
+        lambda_after=last.lambda_after,
+        learning_rate=last.lr,
         tokens_per_second=tokens / max(sum(step.seconds for step in steps), 1e-9),
+        peak_memory=peak_memory,
     )
 
 
-def step_line(step: int, summary: Summary) -> str:
+def step_line(report: StepReported) -> str:
     """The guide's line: ``Step N: Loss=X, DataBPT=Y, ParamBPT=Z, S=W%, λ=A -> B``."""
     return (
-        f"Step {step}: Loss={summary.loss:.3f}, DataBPT={summary.data_bpt:.3f}, ParamBPT={summary.param_bpt:.5f}, "
-        f"S={100 * summary.s:.2f}%, λ={plain(summary.lambda_before)} -> {plain(summary.lambda_after)}"
+        f"Step {report.step}: Loss={report.loss:.3f}, DataBPT={report.data_bpt:.3f}, "
+        f"ParamBPT={report.param_bpt:.5f}, S={100 * report.s:.2f}%, "
+        f"λ={plain(report.lambda_before)} -> {plain(report.lambda_after)}"
     )
 
 

@@ -74,7 +74,7 @@ async def real(request: pytest.FixtureRequest, tmp_path: Path, server: ModelServ
         "KIMI_API_KEY": "sk-test",
         "KIMI_BASE_URL": server.url,
     }
-    supervisor = Supervisor(tmp_path / "records")
+    supervisor = Supervisor(tmp_path / "mark")
     run = RunFolder(tmp_path / "run")
     teacher = KimiTeacher(
         supervisor, run=run, workspace=Workspace(tmp_path), settings=Settings(), dialect=name, environment=environment

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from hegelion_core import guard
 from hegelion_core.dialectic import contract
 from hegelion_core.settings import GenerationSettings, Settings, TeacherName
 from hegelion_core.spool import follow
@@ -68,7 +69,7 @@ class House:
 
 @pytest.fixture
 async def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[House]:
-    supervisor = Supervisor(tmp_path / "records")
+    supervisor = Supervisor(tmp_path / "mark")
     made = House(tmp_path, supervisor)
     monkeypatch.setattr("tempfile.tempdir", str(made.temporary))
     yield made
@@ -164,7 +165,7 @@ async def test_cancelling_ends_the_process(house: House) -> None:
         break
     with pytest.raises(asyncio.CancelledError):
         await asked
-    assert not any((house.root / "records").iterdir())
+    assert guard.marked((house.root / "mark").read_text()) == []
 
 
 async def test_a_bad_answer_is_for_the_contract_to_judge(house: House) -> None:

@@ -106,7 +106,7 @@ async def teacher(tmp_path: Path) -> AsyncIterator[LocalTeacher]:
     run.calls.mkdir(parents=True)
     model = make_tiny_model(tmp_path / "tiny")
     settings = Settings.model_validate({"teacher": {"model": str(model), "max_new_tokens": TOKENS}})
-    supervisor = Supervisor(tmp_path / "records")
+    supervisor = Supervisor(tmp_path / "mark")
     made = LocalTeacher(supervisor, run=run, workspace=Workspace(tmp_path), settings=settings)
     yield made
     await made.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hegelion_core import guard
 from hegelion_core.settings import Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Supervisor
@@ -67,7 +68,7 @@ class House:
         self.run = RunFolder(root / "run")
         self.run.spool.mkdir(parents=True)
         settings = Settings.model_validate({"teacher": {"model": model}})
-        self.supervisor = Supervisor(root / "records")
+        self.supervisor = Supervisor(root / "mark")
         self.teacher = LocalTeacher(
             self.supervisor, run=self.run, workspace=self.place, settings=settings, module="fake_engine_of_test"
         )
@@ -123,7 +124,7 @@ async def test_several_calls_share_one_engine(house: House) -> None:
     texts = await asyncio.gather(*(house.ask(f"call {i}") for i in range(4)))
     assert len(texts) == 4
     assert len(list((house.run.spool).glob("*.job.json"))) == 1
-    assert len(list((house.place.root / "records").iterdir())) == 1
+    assert len(guard.marked((house.place.root / "mark").read_text())) == 1
 
 
 async def test_a_dead_engine_is_transient_and_started_again(house: House) -> None:

@@ -33,7 +33,7 @@ def metrics(step: int, *, loss: float = 1.0, tokens: int = 100, param: float = 0
 
 
 def test_the_line_is_the_guides() -> None:
-    line = step_line(20, summarise([metrics(19, lam=0.5), metrics(20, loss=2.0, tokens=300, param=0.03)]))
+    line = step_line(summarise([metrics(19, lam=0.5), metrics(20, loss=2.0, tokens=300, param=0.03)], iters=20))
     assert line == "Step 20: Loss=1.750, DataBPT=2.525, ParamBPT=0.02000, S=0.79%, λ=0.5000 -> 2.0000"
 
 
