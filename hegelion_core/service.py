@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import stat
 from pathlib import Path
 
 import msgspec
@@ -35,7 +36,7 @@ class Service:
     async def open(self) -> None:
         """Listen, and write the pointer."""
         self._socket.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        _owned_by_us(self._socket.parent)
+        _closed_to_others(self._socket.parent)
         self._socket.unlink(missing_ok=True)  # left by a core that died; we hold the workspace's lock
         before = os.umask(0o177)
         try:
@@ -108,11 +109,14 @@ async def serve_detached(core: Core) -> None:
         await service.close()
 
 
-def _owned_by_us(folder: Path) -> None:
+def _closed_to_others(folder: Path) -> None:
+    """Make sure that nobody else can enter the socket's folder, which may lie in a folder that all share."""
     status = folder.lstat()
-    if status.st_uid != os.getuid() or status.st_mode & 0o077:
+    if stat.S_ISLNK(status.st_mode) or status.st_uid != os.getuid():
         raise UserError(
-            f"{folder}: belongs to someone else, or others can enter it.",
-            "Remove that folder, or set XDG_RUNTIME_DIR to a folder of your own.",
+            f"{folder}: belongs to someone else.",
+            "Set XDG_RUNTIME_DIR to a folder of your own.",
             ExitCode.NOT_READY,
         )
+    if status.st_mode & 0o077:
+        folder.chmod(0o700)

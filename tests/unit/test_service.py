@@ -124,7 +124,18 @@ async def test_only_the_owner_can_reach_the_socket(tmp_path: Path) -> None:
     assert len(str(path)) <= 103
     await service.close()
     path.parent.chmod(0o777)
-    with pytest.raises(UserError, match="others can enter"):
+    again = Service(core)
+    await again.open()
+    assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+    await again.close()
+    await core.close()
+
+
+async def test_a_folder_that_leads_elsewhere_is_refused(tmp_path: Path) -> None:
+    folder = socket_path(Workspace(tmp_path)).parent
+    folder.symlink_to(tmp_path)
+    core = await Core.open(Workspace(tmp_path), settings(tmp_path))
+    with pytest.raises(UserError, match="belongs to someone else"):
         await Service(core).open()
     await core.close()
 
