@@ -69,6 +69,12 @@ class Core:
     def busy(self) -> bool:
         return self._task is not None and not self._task.done()
 
+    @property
+    def broken(self) -> bool:
+        """Whether the work ended without being able to say so, as when the event log's disk is full."""
+        task = self._task
+        return task is not None and task.done() and not task.cancelled() and task.exception() is not None
+
     def events(self) -> AsyncGenerator[AnyEvent, None]:
         return self._log.subscribe()
 
@@ -81,6 +87,11 @@ class Core:
                 ExitCode.NOT_READY,
             )
         self._task = asyncio.create_task(self._pipeline.run(stages))
+        self._task.add_done_callback(self._work_ended)
+
+    def _work_ended(self, _: asyncio.Task[ExitCode]) -> None:
+        if self.broken:
+            self._log.hang_up()
 
     async def wait(self) -> ExitCode:
         """The exit code of the work that runs, or ran last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 
 
@@ -27,3 +28,14 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         return f"{self.message}\n{self.hint}" if self.hint else self.message
+
+
+def explain(error: OSError) -> UserError:
+    """What the system refused, in words."""
+    where = error.filename or "a file of this run"
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return UserError(
+            f"{where}: the disk is full.",
+            "Make room and run the same command again; nothing that was accepted is lost.",
+        )
+    return UserError(f"{where}: {error.strerror or error}.", "Mend that and run the same command again.")

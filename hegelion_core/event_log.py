@@ -99,10 +99,14 @@ class EventLog:
         finally:
             self._subscribers.discard(queue)
 
-    def close(self) -> None:
-        """End every subscription; nothing is published afterwards."""
+    def hang_up(self) -> None:
+        """End every subscription."""
         for queue in self._subscribers:
             queue.put_nowait(None)
+
+    def close(self) -> None:
+        """End every subscription; nothing is published afterwards."""
+        self.hang_up()
         os.close(self._fd)
 
 

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import errno
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
 from hegelion_core import checklist, events, workspace
 from hegelion_core.completion import Completion
-from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import Stage
 from hegelion_core.generation.claims import Claims
@@ -89,7 +88,7 @@ class Pipeline:
         except UserError as error:
             return self._failed(stage, error)
         except OSError as error:
-            return self._failed(stage, _explain(error))
+            return self._failed(stage, explain(error))
         key, outputs = self._completion.record(stage)
         self._log.publish(events.StageFinished(stage=stage, key=key, outputs=outputs, summary=summary))
         return ExitCode.DONE
@@ -194,13 +193,3 @@ class Pipeline:
         finally:
             for path in pids:
                 path.unlink(missing_ok=True)
-
-
-def _explain(error: OSError) -> UserError:
-    where = error.filename or "a file of this run"
-    if error.errno == errno.ENOSPC:
-        return UserError(
-            f"{where}: the disk is full.",
-            "Make room and run the same command again; nothing that was accepted is lost.",
-        )
-    return UserError(f"{where}: {error.strerror or error}.", "Mend that and run the same command again.")

@@ -93,7 +93,11 @@ class Service:
 
 
 async def serve_detached(core: Core) -> None:
-    """Serve until there is neither work nor a face."""
+    """Serve until there is neither work nor a face.
+
+    Raises:
+        OSError: the run's own files cannot be written any more.
+    """
     service = Service(core)
     await service.open()
     try:
@@ -101,6 +105,8 @@ async def serve_detached(core: Core) -> None:
         while True:
             await asyncio.sleep(0.5)
             now = asyncio.get_running_loop().time()
+            if core.broken:
+                await core.wait()
             if core.busy or service.clients:
                 idle_since = now
             elif now - idle_since > IDLE_PATIENCE:

@@ -121,27 +121,22 @@ def append(path: Path, data: bytes) -> None:
     """Append whole records durably: one write, fsync.
 
     Raises:
-        OSError: nothing was appended (a short write is cut back).
+        OSError: nothing was appended (a short write is cut back); it names the file.
     """
     fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     try:
-        append_to(fd, data)
+        size = os.fstat(fd).st_size
+        try:
+            if (written := os.write(fd, data)) != len(data):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fitted")
+            os.fsync(fd)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                os.ftruncate(fd, size)
+            error.filename = str(path)
+            raise
     finally:
         os.close(fd)
-
-
-def append_to(fd: int, data: bytes) -> None:
-    """``append`` on an open descriptor, for those that append often."""
-    size = os.fstat(fd).st_size
-    try:
-        written = os.write(fd, data)
-        if written != len(data):
-            raise OSError(errno.ENOSPC, f"only {written} of {len(data)} bytes fitted")
-        os.fsync(fd)
-    except OSError:
-        with contextlib.suppress(OSError):
-            os.ftruncate(fd, size)
-        raise
 
 
 def replace(path: Path, data: bytes) -> None:

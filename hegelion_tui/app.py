@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
 
 from textual import on, work
@@ -13,12 +13,10 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.screen import Screen
 
-from hegelion_core.client import connect_or_start
 from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import Pressure, read_pressure
-from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS
 from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested
 from hegelion_tui.screens.main import MainScreen
@@ -192,17 +190,8 @@ class ConsoleApp(App[int]):
         return True
 
 
-async def run_console(place: Workspace, arguments: Sequence[str]) -> int:
-    """Open the screen on this workspace's core, which is started if it does not run; its exit code.
-
-    Args:
-        place: the workspace.
-        arguments: command-line arguments for a core that has to be started.
-
-    Raises:
-        UserError: the core could not be started.
-    """
-    client = await connect_or_start(place, arguments)
+async def run_console(client: Operations) -> int:
+    """Show the run that ``client`` leads to, until the person leaves; its exit code. The core goes on."""
     try:
         app = ConsoleApp(client)
         code = await app.run_async()

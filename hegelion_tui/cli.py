@@ -10,7 +10,7 @@ import difflib
 import importlib
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -29,7 +29,10 @@ from hegelion_core.commands.options import (
     flags_of,
     setting,
 )
-from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.errors import ExitCode, UserError, explain
+
+if TYPE_CHECKING:
+    from hegelion_core.workspace import Workspace
 
 COMMANDS = {
     "generate": ("hegelion_core.commands.stage", "Ask the teacher until the file holds enough samples."),
@@ -127,17 +130,25 @@ def _open_console(workspace: Path, flags: dict[str, object], *, demo: bool) -> i
         )
     import asyncio
 
-    from hegelion_core.settings import resolve
     from hegelion_core.workspace import Workspace
 
     root = workspace.resolve()
-    resolve(root, flags, demo=demo)  # bad settings are told here, before a core is started
-
-    from hegelion_tui.app import run_console
-
     arguments = ["--workspace", str(root), *(["--demo"] if demo else [])]
     arguments += [part for name, value in flags.items() for part in ("--set", f"{name}={value}")]
-    return asyncio.run(run_console(Workspace(root, demo), arguments))
+    return asyncio.run(_show_console(Workspace(root, demo), arguments))
+
+
+async def _show_console(place: Workspace, arguments: list[str]) -> int:
+    """Connect to the core, or start one, while textual is being imported: both take a good part of a second."""
+    import asyncio
+
+    from hegelion_core.client import connect_or_start
+
+    connecting = asyncio.create_task(connect_or_start(place, arguments))
+    importing = asyncio.to_thread(importlib.import_module, "hegelion_tui.app")
+    client, app = await asyncio.gather(connecting, importing)
+    code: int = await app.run_console(client)
+    return code
 
 
 def main() -> None:
@@ -152,6 +163,9 @@ def run(arguments: list[str], command: click.Command = door) -> int:
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)  # noqa: T201
         return error.exit_code
+    except OSError as error:
+        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
+        return ExitCode.FAILED
     except click.ClickException as error:
         print(f"error: {_in_words(error)}", file=sys.stderr)  # noqa: T201
         return ExitCode.USAGE

@@ -11,7 +11,7 @@ import click
 
 from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TRAINING, WORKSPACE, flags_of, setting
 from hegelion_core.core import Core
-from hegelion_core.errors import UserError
+from hegelion_core.errors import UserError, explain
 from hegelion_core.service import serve_detached
 from hegelion_core.settings import Settings, resolve
 from hegelion_core.workspace import Workspace
@@ -32,9 +32,10 @@ def main(workspace: Path, demo: bool, **values: object) -> None:
     try:
         resolved = resolve(root, flags_of(values), demo=demo)
         asyncio.run(_serve(Workspace(root, demo), resolved.settings))
-    except UserError as error:
-        print(error, file=sys.stderr)  # noqa: T201
-        sys.exit(error.exit_code)
+    except (UserError, OSError) as error:
+        told = error if isinstance(error, UserError) else explain(error)
+        print(told, file=sys.stderr)  # noqa: T201
+        sys.exit(told.exit_code)
 
 
 async def _serve(place: Workspace, settings: Settings) -> None:

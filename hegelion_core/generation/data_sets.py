@@ -145,10 +145,10 @@ def _commit(files: _Files) -> str | None:
 
 def _faults() -> tuple[type[Exception], ...]:
     """What ``datasets`` raises for data sets that are not there, not reachable or not readable."""
-    import httpx
     from datasets.exceptions import DatasetsError
+    from huggingface_hub.errors import HTTPError
 
-    return (OSError, ValueError, KeyError, TypeError, RuntimeError, DatasetsError, httpx.HTTPError)
+    return (OSError, ValueError, KeyError, TypeError, RuntimeError, DatasetsError, HTTPError)
 
 
 def _cannot_read(dataset: str, error: Exception) -> UserError:

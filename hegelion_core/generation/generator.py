@@ -90,6 +90,7 @@ class Generator:
 
         Raises:
             UserError: the teacher ended it (with its exit code), or the prompts ran out.
+            OSError: a file could not be written; an answer that was not kept yet is salvaged at the next start.
         """
         try:
             self._info = await self._teacher.start()
@@ -102,7 +103,7 @@ class Generator:
         try:
             async with asyncio.TaskGroup() as self._slots:
                 self.scale(self._wanted)
-        except* UserError as group:
+        except* (UserError, OSError) as group:
             # The first fault ends all slots; others of the same moment tell the same.
             raise _first(group) from None
         if self._missing() > 0:
@@ -343,7 +344,7 @@ def _labelled(write: Callable[[str], None], prompt_id: str) -> Callable[[str], N
     return lambda text: write(f"[{prompt_id[2:6]}] {text}")
 
 
-def _first(group: BaseExceptionGroup[UserError]) -> BaseException:
+def _first(group: BaseExceptionGroup[UserError | OSError]) -> BaseException:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
 

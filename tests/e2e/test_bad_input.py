@@ -85,3 +85,21 @@ def test_an_output_that_is_a_folder(console: Console) -> None:
 def test_a_workspace_that_cannot_be_written(console: Console) -> None:
     (console.folder / "file").write_text("")
     assert_refused(console, ["--run-all", "--workspace", "file/below"], ExitCode.USAGE, "file")
+
+
+def test_a_file_that_cannot_grow_any_more_loses_nothing(tmp_path: Path) -> None:
+    """As on a full disk: the sample file is at the size limit of the process. Without it, the answer is salvaged."""
+    console = Console(tmp_path)
+    console.samples.parent.mkdir(parents=True)
+    console.samples.write_text('{"of": "another program"}\n' * 16_000)
+    arguments = ["generate", "--dataset", "bundled", "--limit", "2"]
+    limited = console.run(*arguments, file_size=console.samples.stat().st_size + 100)
+    assert limited.returncode == ExitCode.FAILED, limited.stdout + limited.stderr
+    assert "Traceback" not in limited.stderr
+    assert len(limited.stderr.strip().splitlines()) <= 2
+    assert console.samples.name in limited.stderr
+    assert console.samples.read_text() == '{"of": "another program"}\n' * 16_000
+    again = console.run(*arguments)
+    assert again.returncode == ExitCode.DONE, again.stderr
+    assert "found whole" in again.stdout
+    assert len(console.samples.read_text().splitlines()) == 16_002

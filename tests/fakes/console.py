@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -53,10 +54,18 @@ class Console:
             "OPENBLAS_NUM_THREADS": "1",
         }
 
-    def run(self, *arguments: str, timeout: float = PATIENCE) -> subprocess.CompletedProcess[str]:
-        """Run a command line to its end."""
+    def run(
+        self, *arguments: str, timeout: float = PATIENCE, file_size: int | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command line to its end; no file of it can grow beyond ``file_size`` bytes."""
+
+        def limit() -> None:
+            if file_size is not None:
+                resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
         return subprocess.run(
             [str(PROGRAM), *arguments],
+            preexec_fn=limit,
             cwd=self.folder,
             env=self.environment,
             capture_output=True,
