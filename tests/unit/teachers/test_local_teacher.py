@@ -136,6 +136,7 @@ async def test_a_dead_engine_is_transient_and_started_again(house: House) -> Non
 
 
 async def test_cancelling_removes_the_request(house: House) -> None:
+    await house.teacher.start()
     task = house.ask("slow")
     await first_line(house.folder("slow") / "out")
     task.cancel()
