@@ -54,7 +54,7 @@ class Jobs:
             UserError: the worker's own, or that it died and how.
         """
         logs = logs or self._place.logs / f"{name}.log"
-        job = self._write_job(name, arguments or {})
+        job = write_job(name, self._place, self._run, self._settings, arguments or {})
         begun = time.monotonic()
         child = await self._supervisor.spawn(
             name,
@@ -85,20 +85,22 @@ class Jobs:
         if code != 0:
             raise UserError(f"{name} {_how_it_ended(code)}{_last_line(logs)}", f"Its last lines are in {logs}.")
 
-    def _write_job(self, name: str, arguments: Mapping[str, str]) -> Path:
-        reports = self._run.reports(name)
-        reports.unlink(missing_ok=True)
-        job = Job(
-            root=str(self._place.root),
-            demo=self._place.demo,
-            run=str(self._run.path),
-            reports=str(reports),
-            settings=self._settings.model_dump(mode="json"),
-            arguments=dict(arguments),
-        )
-        path = self._run.spool / f"{name}.job.json"
-        workspace.replace(path, msgspec.json.encode(job))
-        return path
+
+def write_job(name: str, place: Workspace, run: RunFolder, settings: Settings, arguments: Mapping[str, str]) -> Path:
+    """Lay out what the worker called ``name`` is told; reports of an earlier one are dropped. Returns the job file."""
+    reports = run.reports(name)
+    reports.unlink(missing_ok=True)
+    job = Job(
+        root=str(place.root),
+        demo=place.demo,
+        run=str(run.path),
+        reports=str(reports),
+        settings=settings.model_dump(mode="json"),
+        arguments=dict(arguments),
+    )
+    path = run.spool / f"{name}.job.json"
+    workspace.replace(path, msgspec.json.encode(job))
+    return path
 
 
 def _last_line(path: Path) -> str:

@@ -15,14 +15,13 @@ from pathlib import Path
 
 import msgspec
 
-from hegelion_core import events, workspace
+from hegelion_core import events
 from hegelion_core.dialectic import turns
-from hegelion_core.jobs import environment
+from hegelion_core.jobs import environment, write_job
 from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.teachers.teacher import REQUEST, Answer, Call, TeacherFault, TeacherInfo
-from hegelion_core.worker import Job
 from hegelion_core.workspace import RunFolder, Workspace
 
 NAME = "local"
@@ -81,18 +80,17 @@ class LocalTeacher:
             if self._engine is not None and self._engine.running and self._info is not None:
                 return self._info
             self._run.calls.mkdir(parents=True, exist_ok=True)
-            reports = self._run.reports(NAME)
-            reports.unlink(missing_ok=True)
+            job = self._write_job()
             child = await self._supervisor.spawn(
                 NAME,
-                [sys.executable, "-u", "-m", self._module, str(self._write_job(reports))],
+                [sys.executable, "-u", "-m", self._module, str(job)],
                 cwd=self._place.root,
                 env=environment(os.environ),
                 stdout=self._log_file,
             )
             self._engine = child
             try:
-                self._info = await _ready(child, reports)
+                self._info = await _ready(child, self._run.reports(NAME))
             except BaseException:
                 await child.stop()
                 raise
@@ -140,26 +138,17 @@ class LocalTeacher:
     def _log_file(self) -> Path:
         return self._place.logs / "teacher.log"
 
-    def _write_job(self, reports: Path) -> Path:
+    def _write_job(self) -> Path:
         teacher, generation = self._settings.teacher, self._settings.generation
-        job = Job(
-            root=str(self._place.root),
-            demo=self._place.demo,
-            run=str(self._run.path),
-            reports=str(reports),
-            settings=self._settings.model_dump(mode="json"),
-            arguments={
-                "calls": str(self._run.calls),
-                "model": teacher.model or BUNDLED,
-                "max_new_tokens": str(teacher.max_new_tokens),
-                "temperature": str(teacher.temperature),
-                "seed": str(generation.seed),
-                "batch": str(teacher.batch * generation.instances),
-            },
-        )
-        path = self._run.spool / f"{NAME}.job.json"
-        workspace.replace(path, msgspec.json.encode(job))
-        return path
+        arguments = {
+            "calls": str(self._run.calls),
+            "model": teacher.model or BUNDLED,
+            "max_new_tokens": str(teacher.max_new_tokens),
+            "temperature": str(teacher.temperature),
+            "seed": str(generation.seed),
+            "batch": str(teacher.batch * generation.instances),
+        }
+        return write_job(NAME, self._place, self._run, self._settings, arguments)
 
 
 async def _ready(child: Child, reports: Path) -> TeacherInfo:
