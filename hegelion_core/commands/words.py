@@ -212,7 +212,9 @@ def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[s
     def shown(path: Path | str) -> str:
         return os.path.relpath(path, base)
 
-    lines = ["", "Summary", f"  samples      {state.accepted} of {state.target}   {shown(state.sample_path)}"]
+    lines = ["", "Summary"]
+    if state.accepted or "generate" in state.requested:
+        lines.append(f"  samples      {state.accepted} of {state.target}   {shown(state.sample_path)}")
     if state.rows is not None:
         lines.append(f"  rows         {state.rows}   {shown(rows)}")
     if state.trained is not None and state.steps:
