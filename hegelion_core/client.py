@@ -16,7 +16,8 @@ from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventReader
 from hegelion_core.events import AnyEvent, Stage
-from hegelion_core.run_state import RunState, apply
+from hegelion_core.fold import apply
+from hegelion_core.run_state import RunState
 from hegelion_core.wire import Command, Pointer, Reply, Request, read_pointer
 from hegelion_core.workspace import Workspace
 

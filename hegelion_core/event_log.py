@@ -16,7 +16,8 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
-from hegelion_core.run_state import RunState, apply
+from hegelion_core.fold import apply
+from hegelion_core.run_state import RunState
 
 _CHUNK = 1 << 20
 

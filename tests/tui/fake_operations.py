@@ -10,7 +10,8 @@ from msgspec.structs import replace
 from hegelion_core import events as e
 from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent, Stage
-from hegelion_core.run_state import RunState, apply
+from hegelion_core.fold import apply
+from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 
 START = 1_700_000_000.0

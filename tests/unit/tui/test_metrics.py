@@ -4,7 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.run_state import RunState, fold
+from hegelion_core.fold import fold
+from hegelion_core.run_state import RunState
 from hegelion_tui.metrics import METRICS, Series, limits, thin
 from tests.tui.fake_operations import opened, step, training
 

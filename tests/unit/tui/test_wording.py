@@ -8,8 +8,9 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hegelion_core import events as e
+from hegelion_core.fold import fold
 from hegelion_core.pressure import Pressure
-from hegelion_core.run_state import InstanceState, RunState, fold
+from hegelion_core.run_state import InstanceState, RunState
 from hegelion_tui import wording
 from tests.tui.fake_operations import generating, opened, step, training
 

@@ -8,7 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hegelion_core import events as e
-from hegelion_core.run_state import MAX_POINTS, RunState, apply, fold, samples_per_minute, seconds_left
+from hegelion_core.fold import apply, fold
+from hegelion_core.run_state import MAX_POINTS, RunState, samples_per_minute, seconds_left
 
 
 def opened(at: float, target: int = 500) -> e.RunOpened:
