@@ -14,6 +14,8 @@ from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.wire import Pointer, Reply, Request, socket_path
 
+ANSWER_PATIENCE = 5.0
+"""Seconds in which answers that are under way are still given when the core ends."""
 IDLE_PATIENCE = 10.0
 """Seconds that a detached core without work waits for a face."""
 
@@ -26,6 +28,7 @@ class Service:
         self._server: asyncio.Server | None = None
         self._socket = socket_path(core.place)
         self._connections: set[asyncio.Task[None]] = set()
+        self._answering: set[asyncio.Task[None]] = set()
         self._closing = False
 
     @property
@@ -52,6 +55,9 @@ class Service:
         self._core.place.core_pointer.unlink(missing_ok=True)
         if self._server is not None:
             self._server.close()
+            # Whoever asked for the stop that ends this core is told that it went well.
+            if self._answering:
+                await asyncio.wait(self._answering, timeout=ANSWER_PATIENCE)
             for connection in self._connections:
                 connection.cancel()
             await asyncio.gather(*self._connections, return_exceptions=True)
@@ -64,12 +70,15 @@ class Service:
         try:
             # A connection that was accepted while the service closed is hung up on here.
             while not self._closing and (line := await reader.readline()):
+                self._answering.add(task)
                 writer.write(msgspec.json.encode(await self._answer(line)) + b"\n")
                 await writer.drain()
+                self._answering.discard(task)
         except (ConnectionError, ValueError, asyncio.CancelledError):
             pass  # gone, a line that is too long, or the core ends: the connection ends either way
         finally:
             self._connections.discard(task)
+            self._answering.discard(task)
             writer.close()
 
     async def _answer(self, line: bytes) -> Reply:

@@ -1,6 +1,6 @@
 """The fast BLAS on Linux processors.
 
-MLX's Linux wheel multiplies matrices with the reference BLAS, some 50 times slower than the processor could. The
+MLX's Linux wheel multiplies matrices with the reference BLAS, some 40 times slower than the processor could. The
 package scipy-openblas32 holds a fast OpenBLAS whose symbols carry the prefix ``scipy_``. A copy without the prefix,
 loaded globally before MLX, takes the reference BLAS's place: MLX's symbols are then resolved to it.
 """
@@ -56,7 +56,7 @@ def prepare_mlx(processes: int = 1) -> str:
             version = _load_fast_blas()
             line = f"MLX computes on the processor in float32: OpenBLAS {version}, threads: {threads}, not compiled."
         except _UnavailableError as error:
-            line = f"MLX computes on the processor with its own BLAS, some 50 times slower: {error}"
+            line = f"MLX computes on the processor with its own BLAS, some 40 times slower: {error}"
     import mlx.core as mx  # only now: its symbols are bound when it is loaded
 
     mx.disable_compile()

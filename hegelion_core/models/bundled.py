@@ -126,7 +126,7 @@ def _weights(tensors: Mapping[str, mx.array], heads: int, key_heads: int) -> dic
         if part in ("attn_q", "attn_k"):
             tensor = unpermute(tensor, heads if part == "attn_q" else key_heads)
         prefix = f"model.layers.{layer[1]}." if layer else ""
-        # scales and offsets in float32: half precision is scalar code on a processor, 50 times slower
+        # scales and offsets in float32: half precision is scalar code on a processor, and far slower
         weights[f"{prefix}{_NAMES[part]}.{kind}"] = tensor if kind == "weight" else tensor.astype(mx.float32)
     return weights
 

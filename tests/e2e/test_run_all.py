@@ -5,6 +5,7 @@ The teacher is a fake ``kimi`` for speed; the student is tiny but real.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import signal
@@ -13,7 +14,9 @@ from pathlib import Path
 import pytest
 
 from hegelion_core import events as e
+from hegelion_core.client import Client
 from hegelion_core.errors import ExitCode
+from hegelion_core.workspace import Workspace
 from tests.fakes.console import Console, count, kill
 
 
@@ -193,6 +196,23 @@ def test_bad_answers_are_kept_with_their_reason(console: Console) -> None:
     rejected = console.samples.with_suffix(".rejected.jsonl").read_text().splitlines()
     assert [json.loads(line)["reason"] for line in rejected] == ["no_thought_block"] * 2
     assert len(console.prompts_done()) == 3
+
+
+async def test_a_run_in_one_terminal_is_steered_from_another(console: Console, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The stop that ends the core is answered before the core is gone."""
+    console.environment["KIMI_FAKE_SECONDS"] = "5"
+    process = console.start("generate", "--dataset", "bundled", "--limit", "9")
+    console.wait_for(lambda events: count(events, e.SampleRequested) >= 1)
+    monkeypatch.setenv("XDG_RUNTIME_DIR", console.environment["XDG_RUNTIME_DIR"])
+    client = await Client.connect(Workspace(console.folder))
+    assert client is not None
+    assert client.state.stages["generate"].status == "running"
+    await client.scale(3)
+    await client.stop()
+    await client.close()
+    assert await asyncio.to_thread(process.wait, 30) == ExitCode.INTERRUPTED
+    assert [event.count for event in console.events() if isinstance(event, e.InstancesScaled)] == [2, 3]
+    console.wait_until_quiet()
 
 
 def test_a_second_run_in_a_workspace_is_refused_in_words(console: Console) -> None:
