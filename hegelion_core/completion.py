@@ -15,9 +15,10 @@ from pydantic import BaseModel
 
 from hegelion_core import workspace
 from hegelion_core.events import Stage
+from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.run_state import RunState
-from hegelion_core.settings import Settings
+from hegelion_core.settings import DEFAULT_LIMIT, Settings
 from hegelion_core.workspace import RunFolder, Workspace
 
 
@@ -26,8 +27,10 @@ class Completion:
 
     def __init__(self, place: Workspace, run: RunFolder, settings: Settings) -> None:
         self._place = place
+        self._run = run
         self._settings = settings
         self._samples = place.resolve(settings.generation.output)
+        self._store: SampleStore | None = None
         self._rows = place.resolve(settings.conversion.output)
         self._adapter = place.resolve(settings.training.adapter_path)
         self._made: dict[Stage, list[Path]] = {
@@ -44,11 +47,34 @@ class Completion:
                 done = bool(others) and all(self.reason(other, (), state) for other in others)
                 return "nothing is left to do" if done else ""
             case "generate":
-                limit = self._settings.generation.limit
-                accepted = SampleStore(self._samples).accepted
-                return f"{accepted} of {limit} samples are there" if accepted >= limit else ""
+                store = self.samples()
+                wanted = self.wanted(store)
+                enough = wanted is not None and store.accepted >= wanted
+                return f"{store.accepted} of {wanted} samples are there" if enough else ""
             case _:
                 return "done before, and its inputs have not changed" if self._holds(stage, state) else ""
+
+    def samples(self) -> SampleStore:
+        """The sample file as it is now; opened once.
+
+        Raises:
+            UserError: it cannot be read.
+        """
+        if self._store is None:
+            self._store = SampleStore(self._samples)
+        self._store.refresh()
+        return self._store
+
+    def wanted(self, store: SampleStore) -> int | None:
+        """Accepted samples wanted in the file; ``None`` while a prompt file that says so has not been read."""
+        generation = self._settings.generation
+        if generation.limit is not None:
+            return generation.limit
+        if generation.prompt_file is None:
+            return DEFAULT_LIMIT
+        if not self._run.prompts.exists():
+            return None
+        return len(store.done.union(prompt.id for prompt in read_prompts(self._run.prompts)))
 
     def record(self, stage: Stage) -> tuple[str, dict[str, str]]:
         """Key and hashed outputs of a stage that has just been done."""

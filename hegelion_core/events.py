@@ -160,6 +160,12 @@ class PromptsPrepared(Event, frozen=True):
 
     count: int
     source: str
+    target: int | None = None
+    """Accepted samples wanted, where it follows from the prompts (a prompt file without a limit)."""
+    arguable: int | None = None
+    """How many of them can be argued; those are asked first. ``None``: nobody asked."""
+    left_out: dict[str, int] = {}
+    """Reason to count."""
 
 
 class TeacherReady(Event, frozen=True):
@@ -174,6 +180,13 @@ class InstancesScaled(Event, frozen=True):
     """The wanted number of generator instances changed."""
 
     count: int
+
+
+class PaceChanged(Event, frozen=True):
+    """How many calls may be in flight at once changed: ``allowed`` of at most ``maximum``."""
+
+    allowed: int
+    maximum: int
 
 
 class SampleRequested(Event, frozen=True):
@@ -195,6 +208,8 @@ class SampleAccepted(Event, frozen=True):
     seconds: float
     tokens: int | None = None
     """Tokens that the teacher wrote, where known."""
+    prompt_tokens: int | None = None
+    """Tokens that it read."""
     salvaged: bool = False
     """The answer was found whole in a spool file of an earlier core."""
 
@@ -206,6 +221,8 @@ class SampleRejected(Event, frozen=True):
     prompt_id: str
     reason: str
     detail: str = ""
+    tokens: int | None = None
+    prompt_tokens: int | None = None
 
 
 class RequestFailed(Event, frozen=True):
@@ -216,6 +233,9 @@ class RequestFailed(Event, frozen=True):
     kind: str
     message: str
     retry_in: float | None = None
+    """Seconds after which the provider wants to be asked again, where it said so."""
+    counted: bool = True
+    """It counts as an attempt at the prompt; a failure of the service does not."""
 
 
 class PromptSetAside(Event, frozen=True):
@@ -230,6 +250,9 @@ class GenerationPaused(Event, frozen=True):
 
     reason: str
     until: float | None = None
+    kind: str = ""
+    """Class of the fault: ``quota``, ``rate`` or ``transient``."""
+    advice: str = ""
 
 
 class GenerationResumed(Event, frozen=True):
@@ -362,6 +385,7 @@ AnyEvent = (
     | PromptsPrepared
     | TeacherReady
     | InstancesScaled
+    | PaceChanged
     | SampleRequested
     | SampleAccepted
     | SampleRejected

@@ -15,7 +15,9 @@ from hegelion_core.events import Stage
 from hegelion_core.run_state import (
     MAX_NOTICES,
     MAX_POINTS,
-    RATE_WINDOW,
+    RATE_LEAST,
+    RATE_MOST,
+    RATE_SECONDS,
     Download,
     InstanceState,
     RunState,
@@ -26,6 +28,8 @@ from hegelion_core.run_state import (
 Handler = Callable[[RunState, e.Event], RunState]
 _handlers: dict[type[e.Event], Handler] = {}
 E = TypeVar("E", bound=e.Event)
+_GOING: dict[str, str | None] = {"paused": "", "paused_until": None, "paused_kind": "", "paused_advice": ""}
+"""What a state says of a pause when there is none."""
 
 
 def apply(state: RunState, event: e.Event) -> RunState:
@@ -66,7 +70,7 @@ def _run_opened(state: RunState, event: e.RunOpened) -> RunState:
         state,
         run_id=event.run_id,
         folder=event.folder,
-        target=event.target,
+        target=event.target or state.target,
         teacher=event.teacher,
         student=event.student,
         source=event.source,
@@ -79,8 +83,8 @@ def _run_opened(state: RunState, event: e.RunOpened) -> RunState:
         children={},
         instances={number: replace(instance, in_flight={}) for number, instance in state.instances.items()},
         download=None,
-        paused="",
-        paused_until=None,
+        pace=None,
+        **_GOING,
     )
 
 
@@ -183,7 +187,15 @@ def _samples_counted(state: RunState, event: e.SamplesCounted) -> RunState:
 
 @_on(e.PromptsPrepared)
 def _prompts_prepared(state: RunState, event: e.PromptsPrepared) -> RunState:
-    return replace(state, prompts=event.count, source=event.source)
+    target = state.target if event.target is None else event.target
+    return replace(
+        state,
+        prompts=event.count,
+        source=event.source,
+        target=target,
+        arguable=event.arguable,
+        prompts_left_out=event.left_out,
+    )
 
 
 @_on(e.TeacherReady)
@@ -197,6 +209,11 @@ def _instances_scaled(state: RunState, event: e.InstancesScaled) -> RunState:
     return replace(state, wanted_instances=event.count, instances={**state.instances, **instances})
 
 
+@_on(e.PaceChanged)
+def _pace_changed(state: RunState, event: e.PaceChanged) -> RunState:
+    return replace(state, pace=event.allowed)
+
+
 @_on(e.SampleRequested)
 def _sample_requested(state: RunState, event: e.SampleRequested) -> RunState:
     instance = state.instances.get(event.instance, InstanceState())
@@ -207,11 +224,12 @@ def _sample_requested(state: RunState, event: e.SampleRequested) -> RunState:
 
 @_on(e.SampleAccepted)
 def _sample_accepted(state: RunState, event: e.SampleAccepted) -> RunState:
-    after = (*state.accepted_after, generation_seconds(state, event.at))[-(RATE_WINDOW + 1) :]
+    after = _recent((*state.accepted_after, generation_seconds(state, event.at)))
     state = replace(
         state,
         accepted=event.accepted,
         tokens=state.tokens + (event.tokens or 0),
+        prompt_tokens=state.prompt_tokens + (event.prompt_tokens or 0),
         accepted_after=state.accepted_after if event.salvaged else after,
         attempts=_without(state.attempts, event.prompt_id),
     )
@@ -224,6 +242,8 @@ def _sample_rejected(state: RunState, event: e.SampleRejected) -> RunState:
     state = replace(
         state,
         rejected=state.rejected + 1,
+        tokens=state.tokens + (event.tokens or 0),
+        prompt_tokens=state.prompt_tokens + (event.prompt_tokens or 0),
         rejected_by_reason=_counted(state.rejected_by_reason, event.reason),
         attempts=_counted(state.attempts, event.prompt_id),
     )
@@ -236,7 +256,7 @@ def _request_failed(state: RunState, event: e.RequestFailed) -> RunState:
     state = replace(
         state,
         failed_by_kind=_counted(state.failed_by_kind, event.kind),
-        attempts=_counted(state.attempts, event.prompt_id),
+        attempts=_counted(state.attempts, event.prompt_id) if event.counted else state.attempts,
     )
     instance = _answered(state, event.instance, event.prompt_id, event.at, f"failed: {event.kind}")
     return _with_instance(state, event.instance, replace(instance, failed=instance.failed + 1))
@@ -253,12 +273,18 @@ def _prompt_set_aside(state: RunState, event: e.PromptSetAside) -> RunState:
 
 @_on(e.GenerationPaused)
 def _generation_paused(state: RunState, event: e.GenerationPaused) -> RunState:
-    return replace(state, paused=event.reason, paused_until=event.until)
+    if event.kind == "quota":  # hours may pass, which say nothing about the rate
+        state = _pause_generation_clock(state, event.at)
+    return replace(
+        state, paused=event.reason, paused_until=event.until, paused_kind=event.kind, paused_advice=event.advice
+    )
 
 
 @_on(e.GenerationResumed)
 def _generation_resumed(state: RunState, event: e.GenerationResumed) -> RunState:
-    return replace(state, paused="", paused_until=None)
+    if state.generating_since is None and state.stages["generate"].status == "running":
+        state = replace(state, generating_since=event.at)
+    return replace(state, **_GOING)
 
 
 # Conversion, training, evaluation
@@ -328,7 +354,7 @@ def _generation_over(state: RunState, stage: Stage, at: float) -> RunState:
     if stage != "generate":
         return state
     instances = {number: replace(instance, in_flight={}) for number, instance in state.instances.items()}
-    return replace(_pause_generation_clock(state, at), instances=instances, paused="", paused_until=None)
+    return replace(_pause_generation_clock(state, at), instances=instances, pace=None, **_GOING)
 
 
 def _pause_generation_clock(state: RunState, at: float) -> RunState:
@@ -353,6 +379,14 @@ def _without(values: dict[str, V], key: str) -> dict[str, V]:
 
 def _counted(counts: dict[str, int], key: str) -> dict[str, int]:
     return {**counts, key: counts.get(key, 0) + 1}
+
+
+def _recent(times: tuple[float, ...]) -> tuple[float, ...]:
+    """The last ``RATE_SECONDS``, but at least ``RATE_LEAST`` samples and at most ``RATE_MOST``, and the one before."""
+    begin = max(0, len(times) - RATE_MOST - 1)
+    while begin < len(times) - RATE_LEAST - 1 and times[begin + 1] < times[-1] - RATE_SECONDS:
+        begin += 1
+    return times[begin:]
 
 
 def _bounded(steps: tuple[e.StepReported, ...]) -> tuple[e.StepReported, ...]:

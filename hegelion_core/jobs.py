@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import time
@@ -15,6 +14,7 @@ import msgspec
 from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
+from hegelion_core.redaction import CREDENTIAL_NAME
 from hegelion_core.settings import Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Supervisor
@@ -24,13 +24,12 @@ from hegelion_core.workspace import RunFolder, Workspace
 STOP_GRACE = 20.0
 """Seconds that a worker has to save what it has; a trainer finishes its step and writes a checkpoint."""
 
-_SECRET = re.compile(r"key|token|secret|passw|credential|auth|cookie", re.IGNORECASE)
 _HUB = ("HF_", "HUGGING")
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
     """``environ`` without what looks like a credential; the hub's own stays, since workers download models."""
-    return {k: v for k, v in environ.items() if k.startswith(_HUB) or not _SECRET.search(k)}
+    return {k: v for k, v in environ.items() if k.startswith(_HUB) or not CREDENTIAL_NAME.search(k)}
 
 
 class Jobs:

@@ -15,9 +15,11 @@ from hegelion_core.events import Stage
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.generator import Generator
 from hegelion_core.generation.prompts import read_prompts
+from hegelion_core.generation.sources import is_light, prepare
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.jobs import Jobs
-from hegelion_core.settings import Settings
+from hegelion_core.redaction import Redactor
+from hegelion_core.settings import Settings, TeacherSettings
 from hegelion_core.supervisor import Supervisor
 from hegelion_core.teachers.choose import make_teacher
 from hegelion_core.teachers.teacher import Teacher, TeacherFault
@@ -62,7 +64,9 @@ class Pipeline:
         code = ExitCode.FAILED
         self._log.publish(events.WorkRequested(stages=tuple(stages)))
         try:
-            self._log.publish(SampleStore(self._samples).counted())
+            # A file that was never seen before takes a while to check: the faces must not stand still meanwhile.
+            store = await asyncio.to_thread(self._completion.samples)
+            self._log.publish(store.counted())
             for stage in stages:
                 code = await self._stage(stage, stages)
                 if code != ExitCode.DONE:
@@ -122,7 +126,8 @@ class Pipeline:
         teacher = self._make_teacher()
         try:
             info = await teacher.start()
-        except TeacherFault as fault:
+        except TeacherFault as raw:
+            fault = raw.redacted(Redactor(os.environ))
             return events.CheckFailed(name="teacher", detail=fault.message, fix=fault.hint)
         finally:
             await teacher.close()
@@ -139,8 +144,10 @@ class Pipeline:
 
     async def _generate(self) -> str:
         generation = self._settings.generation
+        store = self._completion.samples()
         if not self._run.prompts.exists():
-            await self._jobs.run("prompts", "hegelion_core.generation.sources")
+            await self._prepare_prompts(store)
+        prompts = read_prompts(self._run.prompts)
         teacher = self._make_teacher()
         claims = Claims(self._samples)
         self._generator = Generator(
@@ -148,10 +155,12 @@ class Pipeline:
             place=self._place,
             settings=generation.model_copy(update={"instances": self._instances}),
             teacher=teacher,
-            store=SampleStore(self._samples),
+            store=store,
             claims=claims,
             log=self._log,
-            prompts=read_prompts(self._run.prompts),
+            prompts=prompts,
+            target=self._completion.wanted(store) or len(prompts),
+            provenance=sampling(self._settings.teacher),
         )
         try:
             with self._guide_names():
@@ -161,6 +170,13 @@ class Pipeline:
             await teacher.close()
             claims.close()
         return f"{self._log.state.accepted} samples"
+
+    async def _prepare_prompts(self, store: SampleStore) -> None:
+        if is_light(self._settings.generation):
+            prepared = await asyncio.to_thread(prepare, self._settings, self._place, self._run, store.done)
+            self._log.publish(prepared)
+        else:
+            await self._jobs.run("prompts", "hegelion_core.generation.sources")
 
     async def _convert(self) -> str:
         await self._jobs.run("convert", "hegelion_core.conversion.worker")
@@ -193,3 +209,14 @@ class Pipeline:
         finally:
             for path in pids:
                 path.unlink(missing_ok=True)
+
+
+def sampling(settings: TeacherSettings) -> dict[str, object]:
+    """The sampling settings that were given, for a sample's metadata."""
+    given: dict[str, object] = {
+        "temperature": settings.temperature,
+        "top_p": settings.top_p,
+        "max_new_tokens": settings.max_new_tokens,
+        "thinking": None if settings.thinking == "default" else settings.thinking,
+    }
+    return {name: value for name, value in given.items() if value is not None}

@@ -12,10 +12,9 @@ from pathlib import Path
 
 from hegelion_core.conversion.chat_template import load_tokenizer
 from hegelion_core.conversion.rendering import student_format
-from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import UserError
 from hegelion_core.events import CheckFailed, CheckPassed
-from hegelion_core.generation.sources import check_source, evaluation_prompts
+from hegelion_core.generation.sources import check_source, evaluation_prompts, held_out_ids
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.models.loading import check_student, locate
 from hegelion_core.settings import BUNDLED
@@ -51,8 +50,7 @@ def _source(worker: Worker) -> str:
     if worker.run.prompts.exists():
         return "prepared"
     settings, place = worker.settings, worker.workspace
-    held_out = frozenset(prompt_id(prompt.text) for prompt in evaluation_prompts(settings.evaluation, place))
-    return check_source(settings.generation, place, held_out)
+    return check_source(settings.generation, place, held_out_ids(settings.evaluation, place))
 
 
 def _fetch(worker: Worker, model: str) -> Path:

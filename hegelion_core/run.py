@@ -18,7 +18,8 @@ import msgspec
 from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
-from hegelion_core.settings import BUNDLED, Settings
+from hegelion_core.generation import verdicts
+from hegelion_core.settings import BUNDLED, DEFAULT_LIMIT, Settings
 from hegelion_core.workspace import RunFolder, Workspace
 
 Kind = Literal["run-all", "generate", "convert", "train", "evaluate"]
@@ -31,8 +32,10 @@ _RELEVANT: dict[Kind, tuple[str, ...]] = {
     "evaluate": ("conversion", "training", "evaluation"),
 }
 _HOW = {
-    "generation": {"instances", "first_line_timeout", "silence_timeout", "total_timeout"},
-    "teacher": {"batch"},
+    "generation": {
+        *("instances", "max_attempts", "first_line_timeout", "silence_timeout", "total_timeout", "quota_wait")
+    },
+    "teacher": {"batch", "key_variable"},
     "training": {"report_every"},
 }
 """Settings that do not change what a run makes."""
@@ -113,7 +116,7 @@ def opened(place: Workspace, folder: RunFolder, settings: Settings, log: EventLo
     return events.RunOpened(
         run_id=folder.id,
         folder=str(folder.path),
-        target=generation.limit,
+        target=generation.limit or (0 if generation.prompt_file else DEFAULT_LIMIT),
         teacher=generation.teacher,
         student="SmolLM2-135M-Instruct" if settings.training.model == BUNDLED else settings.training.model,
         source="bundled prompts" if source == BUNDLED else source,
@@ -141,6 +144,7 @@ def _retire(place: Workspace, settings: Settings, folder: RunFolder, kind: Kind)
         for part in (path, path.with_suffix(".rejected.jsonl")):
             if part.exists():
                 part.rename(kept / part.name)
+        verdicts.cache_path(path).unlink(missing_ok=True)
 
 
 def _stamp(place: Workspace) -> str:

@@ -14,8 +14,8 @@ from hegelion_core import events as e
 from hegelion_core.events import STAGES, Stage
 
 StageStatus = Literal["pending", "running", "done", "skipped", "failed", "stopped"]
-RATE_WINDOW = 20
-"""Accepted samples over which the rate is taken."""
+RATE_SECONDS, RATE_LEAST, RATE_MOST = 600.0, 20, 200
+"""The rate is taken over the samples of the last ten minutes of generation, at least so many and at most so many."""
 MAX_POINTS = 4096
 """Reported steps that a state keeps; beyond, every second one of the older half is dropped."""
 MAX_NOTICES = 50
@@ -87,15 +87,24 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     failed_by_kind: dict[str, int] = {}
     requests: int = 0
     tokens: int = 0
-    """Tokens that the teacher wrote for accepted samples, where known."""
+    """Tokens that the teacher wrote, accepted or not, where known."""
+    prompt_tokens: int = 0
+    """Tokens that it read."""
     prompts: int = 0
+    arguable: int | None = None
+    """Prompts that can be argued, where that was asked."""
+    prompts_left_out: dict[str, int] = {}
     set_aside: dict[str, tuple[str, ...]] = {}
     attempts: dict[str, int] = {}
-    """Answered but unaccepted attempts by prompt id, of prompts that are still to do."""
+    """Attempts that count against their prompt, by prompt id, of prompts that are still to do."""
     wanted_instances: int = 0
+    pace: int | None = None
+    """Calls that may be in flight at once; ``None``: as many as the instances make."""
     instances: dict[int, InstanceState] = {}
     paused: str = ""
     paused_until: float | None = None
+    paused_kind: str = ""
+    paused_advice: str = ""
     generating_since: float | None = None
     generated_for: float = 0.0
     """Seconds of generation before ``generating_since``, over all openings."""
@@ -134,9 +143,9 @@ def generation_seconds(state: RunState, now: float) -> float:
 
 
 def samples_per_minute(state: RunState, now: float) -> float | None:
-    """Rate over the last ``RATE_WINDOW`` accepted samples, in samples a minute; ``None`` before the first."""
+    """Rate over the last minutes, in samples a minute; ``None`` before the first."""
     # Until the window is full it begins with the generation itself, so the rate is right from the first sample on.
-    full = len(state.accepted_after) > RATE_WINDOW
+    full = len(state.accepted_after) > RATE_LEAST
     begin = state.accepted_after[0] if full else 0.0
     count = len(state.accepted_after) - (1 if full else 0)
     elapsed = generation_seconds(state, now) - begin
@@ -149,4 +158,5 @@ def seconds_left(state: RunState, now: float) -> float | None:
     if missing <= 0:
         return 0.0
     rate = samples_per_minute(state, now)
-    return 60.0 * missing / rate if rate else None
+    pause = max(0.0, state.paused_until - now) if state.paused_kind == "quota" and state.paused_until else 0.0
+    return pause + 60.0 * missing / rate if rate else None

@@ -21,7 +21,10 @@ from hegelion_core.errors import ExitCode, UserError
 BUNDLED = "bundled"
 """As a data set: the prompts that ship with this package. As a model: SmolLM2-135M-Instruct."""
 
-TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "local"]
+DEFAULT_LIMIT = 500
+"""Accepted samples wanted where nobody says how many and the prompts do not tell."""
+
+TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "openai", "local"]
 Source = Literal["default", "file", "environment", "demo", "flag"]
 SETTINGS_FILE = "hegelion.toml"
 ENVIRONMENT_PREFIX = "HEGELION_"
@@ -49,14 +52,28 @@ class GenerationSettings(Section):
     prompt_file: Path | None = Field(
         None, description="a text file (a prompt a line) or JSONL file instead of a data set"
     )
-    limit: int = Field(500, ge=1, le=1_000_000, description="accepted samples wanted in the output file, in all")
+    limit: int | None = Field(
+        None,
+        ge=1,
+        le=1_000_000,
+        description="accepted samples wanted in the output file, in all; none: 500, or a whole prompt file's",
+    )
     instances: int = Field(2, ge=1, le=64, description="generator instances that run at once")
     seed: int = Field(0, ge=0, description="seed of the order of the prompts")
+    prefer: Literal["arguable", "any"] = Field(
+        "arguable", description="which prompts are asked first: those that can be argued, or all alike"
+    )
     max_attempts: int = Field(3, ge=1, le=20, description="attempts before a prompt is set aside")
     max_prompt_chars: int = Field(20_000, ge=1, description="longer prompts are left out, counted and said")
     first_line_timeout: Seconds = Field(60, description="seconds until a teacher's first line")
     silence_timeout: Seconds = Field(300, description="seconds without output until a call is ended")
     total_timeout: Seconds = Field(900, description="seconds until a call is ended")
+    quota_wait: float = Field(
+        21_600,
+        ge=0,
+        le=2_592_000,
+        description="seconds that a run may wait, in all, for quotas; then exit 75",
+    )
     output: Path = Field(Path("artifacts/data/hegelion_kimi_training_data.jsonl"), description="the sample file")
 
 
@@ -64,10 +81,20 @@ class TeacherSettings(Section):
     """How the teacher is run."""
 
     model: str | None = Field(
-        None, description="model alias for Kimi, or model folder or hub name for the local teacher"
+        None, description="model: Kimi's alias, the endpoint's name, or folder or hub name for the local teacher"
     )
-    max_new_tokens: int = Field(300, ge=40, le=32_768, description="tokens a sample may have (local teacher)")
-    temperature: float = Field(0.7, ge=0, le=2, description="sampling temperature (local teacher)")
+    url: str | None = Field(None, description="base URL of an OpenAI-compatible endpoint (teacher openai)")
+    key_variable: str = Field(
+        "OPENAI_API_KEY", description="environment variable that holds the endpoint's key (teacher openai)"
+    )
+    max_new_tokens: int | None = Field(
+        None, ge=40, le=262_144, description="tokens an answer may have; none: the provider's limit, local 300"
+    )
+    temperature: float | None = Field(
+        None, ge=0, le=2, description="sampling temperature; none: the provider's default, local 0.7"
+    )
+    top_p: float | None = Field(None, gt=0, le=1, description="nucleus sampling; none: the provider's default")
+    thinking: Literal["default", "on", "off"] = Field("default", description="whether the teacher thinks first")
     batch: int = Field(6, ge=1, le=64, description="prompts an instance has in flight (local teacher)")
 
 
@@ -197,6 +224,8 @@ def resolve(
         for name, value in layer.items():
             _known(name, place)
             values[name], sources[name], places[name] = value, source, place
+    if "teacher.url" in values and sources["generation.teacher"] == "default":
+        values["generation.teacher"] = "openai"  # an endpoint was named: nothing else can be meant
     tree: dict[str, dict[str, object]] = {}
     for name, value in values.items():
         section, _, key = name.partition(".")

@@ -24,9 +24,12 @@ class LineReader:
     def read(self) -> list[str]:
         """The lines that are new and whole; empty if there are none or the file is not there."""
         try:
+            size = self.path.stat().st_size  # most looks find nothing new, and this is the cheapest of looks
+            if size == self.offset:
+                return []
+            if size < self.offset:
+                self.offset, self._rest = 0, ""
             with open(self.path, "rb") as file:
-                if file.seek(0, 2) < self.offset:
-                    self.offset, self._rest = 0, ""
                 file.seek(self.offset)
                 data = file.read(_CHUNK)
         except FileNotFoundError:

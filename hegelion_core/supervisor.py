@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import subprocess
 import sys
@@ -108,6 +109,8 @@ class Supervisor:
 
     def _keep_guard(self) -> None:
         """Start the guard before the first child, and again should anyone have ended it."""
+        if self._guard is None:
+            _wait_without_threads()
         if self._guard is None or self._guard.poll() is not None:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", guard.__file__, self._mark],
@@ -116,6 +119,17 @@ class Supervisor:
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
+
+
+def _wait_without_threads() -> None:
+    """On Linux have asyncio wait for children through their pidfd, as it does by itself from Python 3.12 on.
+
+    Before, it starts a thread for each child.
+    """
+    if sys.version_info < (3, 12) and sys.platform == "linux" and hasattr(os, "pidfd_open"):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
 
 
 async def end_orphans(note: Path, say: Callable[[str], None]) -> None:

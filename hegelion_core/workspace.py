@@ -139,18 +139,23 @@ def append(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def replace(path: Path, data: bytes) -> None:
-    """Write ``path`` anew, atomically and durably: readers see the old content or the new, never a part."""
+def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
+    """Write ``path`` anew, atomically and durably: readers see the old content or the new, never a part.
+
+    What only has to outlive this process, and not the machine, need not wait for the disk: ``durable=False``.
+    """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         with open(beside, "wb") as file:
             file.write(data)
             file.flush()
-            os.fsync(file.fileno())
+            if durable:
+                os.fsync(file.fileno())
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
-    sync_folder(path.parent)
+    if durable:
+        sync_folder(path.parent)
 
 
 def sync_folder(path: Path) -> None:

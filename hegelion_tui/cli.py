@@ -10,11 +10,12 @@ import difflib
 import importlib
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
 from hegelion_core import __version__
+from hegelion_core.commands import entry
 from hegelion_core.commands.options import (
     CONTEXT,
     DEMO,
@@ -23,19 +24,21 @@ from hegelion_core.commands.options import (
     NEW,
     PROMPTS,
     SET,
+    TEACHER,
     TEMPLATE,
     TRAINING,
     WORKSPACE,
     flags_of,
     setting,
 )
-from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from hegelion_core.workspace import Workspace
 
 COMMANDS = {
     "generate": ("hegelion_core.commands.stage", "Ask the teacher until the file holds enough samples."),
+    "quality": ("hegelion_core.commands.quality", "Report on a whole sample file: duplicates, lengths, reasons."),
     "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
@@ -68,10 +71,11 @@ class Door(click.Group):
 @click.option("--status", is_flag=True, help="Say where the newest run stands, from its files alone.")
 @WORKSPACE
 @DEMO
-@setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy or local.")
+@setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy, openai or local.")
 @setting("--student", "training.model", "Hub name, local folder or 'bundled'.")
 @setting("--output", "generation.output", "The sample file.")
 @PROMPTS
+@TEACHER
 @TEMPLATE
 @TRAINING
 @SET
@@ -152,32 +156,10 @@ async def _show_console(place: Workspace, arguments: list[str]) -> int:
 
 
 def main() -> None:
-    """The entry point: every error that a user can cause is one or two lines on standard error."""
+    """The entry point."""
     sys.exit(run(sys.argv[1:]))
 
 
 def run(arguments: list[str], command: click.Command = door) -> int:
     """Run a command line; returns its exit code."""
-    try:
-        result: Any = command.main(arguments, prog_name="hegelion-console", standalone_mode=False)
-    except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
-        return error.exit_code
-    except OSError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
-        return ExitCode.FAILED
-    except click.ClickException as error:
-        print(f"error: {_in_words(error)}", file=sys.stderr)  # noqa: T201
-        return ExitCode.USAGE
-    except (click.Abort, KeyboardInterrupt):
-        return ExitCode.INTERRUPTED
-    return result if isinstance(result, int) else ExitCode.DONE
-
-
-def _in_words(error: click.ClickException) -> str:
-    path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "hegelion-console"
-    message = error.format_message()
-    if isinstance(error, click.NoSuchOption):
-        near = difflib.get_close_matches(error.option_name, error.possibilities or [], n=1)
-        message = f"{path}: no such option {error.option_name}." + (f" Did you mean {near[0]}?" if near else "")
-    return f"{message}\nSee '{path} --help'."
+    return entry.run(arguments, command)

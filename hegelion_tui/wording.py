@@ -11,7 +11,8 @@ from pathlib import Path
 from msgspec.structs import replace
 from textual.content import Content
 
-from hegelion_core.commands.words import duration, printable, size
+from hegelion_core.commands import words
+from hegelion_core.commands.words import duration, instance_words, printable, size
 from hegelion_core.errors import ExitCode
 from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
 from hegelion_core.pressure import Pressure
@@ -153,6 +154,16 @@ def sample_progress(state: RunState, now: float, width: int) -> Content:
     return _progress("samples ", state.accepted, state.target, facts, width)
 
 
+def generation_facts(state: RunState, width: int) -> Content | None:
+    """Calls in flight, what was rejected and failed and why, requests, tokens; ``None`` before the first request."""
+    if not state.requests:
+        return None
+    facts = list(words.generation_facts(state))
+    while len(facts) > 1 and len("teacher ") + len(" · ".join(facts)) > width:
+        facts.pop()
+    return Content.assemble(("teacher  ", MUTED), " · ".join(facts)).truncate(width, ellipsis=True)
+
+
 def _rate(per_minute: float) -> str:
     return f"{per_minute:.1f}/min" if per_minute >= 1 else f"{60 * per_minute:.1f}/h"
 
@@ -240,7 +251,8 @@ def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | 
         if state.paused_until is not None:
             clock = time.strftime("%H:%M", time.localtime(state.paused_until))
             until = f" Goes on at {clock}, in {duration(max(0.0, state.paused_until - now))}."
-        return "warning", Content.assemble(("Waiting: ", "bold"), printable(state.paused), ".", until)
+        advice = f" {printable(state.paused_advice)}" if state.paused_advice else ""
+        return "warning", Content.assemble(("Waiting: ", "bold"), printable(state.paused), ".", (until, "bold"), advice)
     return None
 
 
@@ -257,18 +269,7 @@ def notices(posted: tuple[NoticePosted, ...], count: int, width: int) -> Content
 
 def instance(number: int, state: InstanceState, now: float) -> Content:
     """Title of a generator's pane."""
-    parts = [f"generator {number}"]
-    if state.accepted:
-        parts.append(f"{state.accepted} accepted")
-    if state.rejected:
-        parts.append(f"{state.rejected} rejected")
-    if state.failed:
-        parts.append(f"{state.failed} failed")
-    if state.in_flight:
-        oldest = duration(max(0.0, now - min(state.in_flight.values())))
-        asked = f"{len(state.in_flight)} asked, " if len(state.in_flight) > 1 else "asked "
-        parts.append(f"{asked}{oldest} ago")
-    return Content(" · ".join(parts))
+    return Content(f"generator {number} · {instance_words(state, now)}")
 
 
 def empty_generator(state: RunState) -> str:

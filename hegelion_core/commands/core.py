@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TRAINING, WORKSPACE, flags_of, setting
+from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TEACHER, TRAINING, WORKSPACE, flags_of, setting
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError, explain
 from hegelion_core.service import serve_detached
@@ -22,6 +22,7 @@ from hegelion_core.workspace import Workspace
 @setting("--student", "training.model", "Student.")
 @setting("--output", "generation.output", "The sample file.")
 @PROMPTS
+@TEACHER
 @TRAINING
 @WORKSPACE
 @DEMO

@@ -70,9 +70,24 @@ PROMPTS: Option[Any] = together(
     setting("--dataset", "generation.dataset", "Hub data set, local folder or file, or 'bundled'."),
     setting("--split", "generation.split", "Split of the data set."),
     setting("--prompt-file", "generation.prompt_file", "Text file (a prompt a line) or JSONL, in place of a data set."),
-    setting("--limit", "generation.limit", "Accepted samples wanted in the file, in all."),
-    setting("--instances", "generation.instances", "Generator instances that run at once."),
-    setting("--max-new-tokens", "teacher.max_new_tokens", "Tokens a sample may have (local teacher)."),
+    setting("--revision", "generation.revision", "Revision of a hub data set; default: the newest, recorded."),
+    setting("--limit", "generation.limit", "Accepted samples wanted in the file, in all [500, or a prompt file's]."),
+    setting("--prefer", "generation.prefer", "'arguable' prompts first, or 'any' alike."),
+    setting("--seed", "generation.seed", "Seed of the order of the prompts."),
+    setting("--instances", "generation.instances", "Generator instances that run at once, 1 to 64."),
+    setting("--max-attempts", "generation.max_attempts", "Attempts before a prompt is set aside."),
+    setting("--first-line-timeout", "generation.first_line_timeout", "Seconds until a teacher's first line [60]."),
+    setting("--silence-timeout", "generation.silence_timeout", "Seconds without output until a call ends [300]."),
+    setting("--total-timeout", "generation.total_timeout", "Seconds until a call is ended [900]."),
+    setting("--quota-wait", "generation.quota_wait", "Seconds to wait, in all, for a quota; then exit 75 [21600]."),
+)
+TEACHER: Option[Any] = together(
+    setting("--teacher-url", "teacher.url", "Base URL of an OpenAI-compatible endpoint, .../v1."),
+    setting("--teacher-model", "teacher.model", "The teacher's model: alias, endpoint's name, or folder."),
+    setting("--temperature", "teacher.temperature", "Sampling temperature [provider's; local: 0.7]."),
+    setting("--top-p", "teacher.top_p", "Nucleus sampling, 0 to 1 [provider's]."),
+    setting("--max-new-tokens", "teacher.max_new_tokens", "Tokens an answer may have [provider's; local: 300]."),
+    setting("--thinking", "teacher.thinking", "Whether the teacher thinks first: 'on', 'off' [its default]."),
 )
 TRAINING: Option[Any] = together(
     setting("--adapter-path", "training.adapter_path", "Folder of the adapter."),

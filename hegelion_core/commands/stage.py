@@ -11,6 +11,7 @@ from hegelion_core.commands.options import (
     COMMON,
     CONTEXT,
     PROMPTS,
+    TEACHER,
     TEMPLATE,
     TRAINING,
     flags_of,
@@ -41,16 +42,20 @@ def _run(kind: Stage, stages: Sequence[Stage], values: dict[str, object]) -> Non
 
 
 @click.command(context_settings=CONTEXT)
-@setting("--model", "generation.teacher", "Teacher: kimi-cli, kimi-code, kimi-legacy or local.")
+@setting("--model", "generation.teacher", "Teacher: kimi-cli, kimi-code, kimi-legacy, openai or local.")
 @setting("--output", "generation.output", "The sample file.")
 @PROMPTS
-@setting("--seed", "generation.seed", "Seed of the order of the prompts.")
+@TEACHER
 @COMMON
 def generate(**values: object) -> None:
     """Ask the teacher until the file holds the wanted number of accepted samples.
 
+    Run it again after whatever stopped it: it goes on where it was.
+
     \b
     Examples:
+      hegelion-console generate --limit 500 --model kimi-cli
+      hegelion-console generate --teacher-url http://localhost:8080/v1 --teacher-model NAME
       hegelion-console generate --model local --dataset bundled --limit 20
       hegelion-console generate --prompt-file my_prompts.txt --model kimi-cli
     """

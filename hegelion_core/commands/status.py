@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 
-from hegelion_core.commands.words import duration, printable
+from hegelion_core.commands.words import duration, generation_facts, instance_words, printable
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import replay
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
@@ -30,7 +30,7 @@ def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
     newest = max(logs, key=lambda path: path.stat().st_mtime)
     state = replay(newest)
     if as_json:
-        print(msgspec.json.encode(state).decode())  # noqa: T201
+        print(msgspec.json.encode(_numbered(state, time.time())).decode())  # noqa: T201
     else:
         for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
             print(printable(line))  # noqa: T201
@@ -49,6 +49,19 @@ def report(state: RunState, folder: RunFolder, now: float, *, core_alive: bool) 
     if at_work and (rate := samples_per_minute(state, now)) is not None:
         left = seconds_left(state, now)
         lines[-1] += f"   {rate:.1f}/min" + (f", ETA {duration(left)}" if left else "")
+    if (share := state.acceptance) is not None:
+        lines[-1] += f"   {share:.0%} of answers accepted"
+    if state.requests:
+        lines.append(f"Teacher: {' · '.join(generation_facts(state))}")
+    if at_work and state.paused:
+        rest = f", {duration(max(0.0, state.paused_until - now))} left" if state.paused_until is not None else ""
+        lines.append(f"Waiting: {state.paused}{rest}. {state.paused_advice}".rstrip())
+    if at_work and state.stages["generate"].status == "running":
+        lines += [
+            f"  generator {number}: {instance_words(instance, now)}"
+            for number, instance in sorted(state.instances.items())
+            if number <= state.wanted_instances or instance.in_flight
+        ]
     if state.steps:
         lines.append(step_line(state.steps[-1]))
     if state.active and not core_alive:
@@ -57,6 +70,17 @@ def report(state: RunState, folder: RunFolder, now: float, *, core_alive: bool) 
         lines += [f"error: {state.error}", state.hint]
     lines.append(f"Folder: {folder.path}")
     return lines
+
+
+def _numbered(state: RunState, now: float) -> dict[str, object]:
+    """The state with what follows from it and the time; rates in samples a minute, times in seconds."""
+    numbers = {
+        "samples_per_minute": samples_per_minute(state, now),
+        "seconds_left": seconds_left(state, now),
+        "acceptance": state.acceptance,
+        "in_flight": state.in_flight,
+    }
+    return {**msgspec.to_builtins(state, str_keys=True), "numbers": numbers}
 
 
 def _alive(pid: int) -> bool:

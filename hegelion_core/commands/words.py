@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import time
+from collections.abc import Mapping
 from functools import singledispatch
 from pathlib import Path
 
@@ -10,7 +12,7 @@ import msgspec
 
 from hegelion_core import events as e
 from hegelion_core.evaluation import summary as evaluation
-from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
+from hegelion_core.run_state import InstanceState, RunState, samples_per_minute, seconds_left
 from hegelion_core.training.metrics import step_line
 
 STAGE_VERBS: dict[e.Stage, str] = {
@@ -41,8 +43,67 @@ def size(count: float) -> str:
     raise AssertionError
 
 
+def amount(count: float) -> str:
+    """A count in at most four characters: ``950``, ``12k``, ``3.4M``."""
+    for unit in ("", "k", "M", "G"):
+        if count < 1000 or unit == "G":
+            return f"{count:.1f}{unit}" if unit and count < 10 else f"{count:.0f}{unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def counts(by_name: Mapping[str, int], most: int = 4) -> str:
+    """``12 too_long, 3 empty``: the largest first; what is beyond ``most`` names is summed up."""
+    ordered = sorted(by_name.items(), key=lambda item: (-item[1], item[0]))
+    parts = [f"{count:,} {printable(name)}" for name, count in ordered[:most]]
+    if rest := sum(count for _, count in ordered[most:]):
+        parts.append(f"{rest:,} other")
+    return ", ".join(parts)
+
+
+def generation_facts(state: RunState) -> list[str]:
+    """What generation costs and how it goes, beside the samples themselves; the most useful first."""
+    facts = [f"{state.in_flight} in flight"]
+    if state.pace is not None:
+        facts[0] += f" of {state.pace} allowed"
+    if state.rejected_by_reason:
+        facts.append(f"rejected {counts(state.rejected_by_reason, 3)}")
+    if state.failed_by_kind:
+        facts.append(f"failed {counts(state.failed_by_kind, 3)}")
+    if state.requests:
+        facts.append(f"{state.requests:,} requests")
+    if state.tokens or state.prompt_tokens:
+        facts.append(f"{amount(state.prompt_tokens)} tokens read, {amount(state.tokens)} written")
+    if state.set_aside:
+        facts.append(f"{len(state.set_aside)} set aside")
+    return facts
+
+
+def instance_words(instance: InstanceState, now: float) -> str:
+    """What a generator instance does and did: its calls in flight with the age of the oldest, its counts."""
+    parts = []
+    if instance.in_flight:
+        oldest = duration(max(0.0, now - min(instance.in_flight.values())))
+        asked = f"{len(instance.in_flight)} asked, " if len(instance.in_flight) > 1 else "asked "
+        parts.append(f"{asked}{oldest} ago")
+    elif instance.last:
+        parts.append(f"{instance.last} {duration(max(0.0, now - instance.last_at))} ago")
+    parts += [
+        f"{count} {name}"
+        for name, count in (
+            ("accepted", instance.accepted),
+            ("rejected", instance.rejected),
+            ("failed", instance.failed),
+        )
+        if count
+    ]
+    return " · ".join(parts) or "waits for a prompt"
+
+
 def printable(text: str) -> str:
     """Text of a model or a file without anything that could steer a terminal."""
+    if text.isprintable():
+        return text
     return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
@@ -109,7 +170,12 @@ def _(event: e.StageStopped, state: RunState) -> str:
 
 @describe.register
 def _(event: e.PromptsPrepared, state: RunState) -> str:
-    return f"  {event.count} prompts from {event.source}"
+    parts = [f"  {event.count:,} prompts from {nearby(event.source)}"]
+    if event.arguable is not None:
+        parts.append(f"{event.arguable:,} of them can be argued and come first")
+    if event.left_out:
+        parts.append(f"left out: {counts(event.left_out)}")
+    return "; ".join(parts)
 
 
 @describe.register
@@ -142,13 +208,32 @@ def _(event: e.SampleAccepted, state: RunState) -> str:
 
 
 @describe.register
+def _(event: e.PaceChanged, state: RunState) -> str:
+    calls = f"{event.allowed} call{'s' if event.allowed != 1 else ''}"
+    return f"  pace: at most {calls} at once, of {event.maximum}"
+
+
+@describe.register
+def _(event: e.GenerationPaused, state: RunState) -> str:
+    if event.until is None:
+        return f"  waiting: {printable(event.reason)}"
+    clock = time.strftime("%H:%M:%S", time.localtime(event.until))
+    return f"  waiting until {clock} (for {duration(event.until - event.at)}): {printable(event.reason)}"
+
+
+@describe.register
+def _(event: e.GenerationResumed, state: RunState) -> str:
+    return "  going on"
+
+
+@describe.register
 def _(event: e.SampleRejected, state: RunState) -> str:
-    return f"  answer rejected ({event.reason}): {printable(event.detail)}"
+    return f"  answer rejected ({printable(event.reason)}): {printable(event.detail)}"
 
 
 @describe.register
 def _(event: e.RequestFailed, state: RunState) -> str:
-    retry = f"; again in {duration(event.retry_in)}" if event.retry_in else ""
+    retry = f"; the provider says again in {duration(event.retry_in)}" if event.retry_in else ""
     return f"  request failed ({event.kind}): {printable(event.message)}{retry}"
 
 
@@ -215,6 +300,8 @@ def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[s
     lines = ["", "Summary"]
     if state.accepted or "generate" in state.requested:
         lines.append(f"  samples      {state.accepted} of {state.target}   {shown(state.sample_path)}")
+    if state.requests:
+        lines.append(f"  teacher      {' · '.join(generation_facts(state)[1:])}")
     if state.rows is not None:
         lines.append(f"  rows         {state.rows}   {shown(rows)}")
     if state.trained is not None and state.steps:

@@ -6,23 +6,32 @@ a strong teacher gets wrong (refusals, copies, cuts, another language, a try at 
 
 from __future__ import annotations
 
+import hashlib
 import re
 import unicodedata
 from collections.abc import Iterator, Mapping
+from functools import cache
+from pathlib import Path
 
 import msgspec
 
 from hegelion_core.dialectic import identity, language
+from hegelion_core.dialectic.code_spans import without_code
+from hegelion_core.dialectic.endings import ends_open, is_cut
+from hegelion_core.dialectic.labels import before_items
 from hegelion_core.dialectic.parsing import (
     SECTIONS,
     ParsedOutput,
     SampleFault,
     clean,
-    holds_second_trace,
+    holds_trace,
     parse_output,
     render_output,
 )
+from hegelion_core.dialectic.refusals import refuses
 from hegelion_core.dialectic.sample import Sample, SampleTrace
+from hegelion_core.dialectic.tool_calls import imitates_call
+from hegelion_core.dialectic.words import triples, words
 from hegelion_core.teachers.teacher import Answer
 
 ContractFault = SampleFault
@@ -32,6 +41,8 @@ MIN_WIDTH, MIN_WORDS = 20, 4
 """A section needs this width in columns (a Han character counts two) or this many words."""
 COPY_SHARE = 0.85
 """Two texts with this share of their word triples in common are copies."""
+WRAPPED_WORDS, WRAPPING_WORDS = 8, 6
+"""A text of so many words or more, in which so few stand around another text's words, is a copy too."""
 REPETITIVE_SHARE = 0.3
 """A text of 60 words or more with fewer distinct word triples than this share only repeats itself."""
 
@@ -41,31 +52,15 @@ _PLACEHOLDER = re.compile(
     r"|(?:the )?(?:thesis|antithesis|synthesis|answer)(?: here)?)[\W_]*",
     re.IGNORECASE,
 )
-_REFUSAL = re.compile(
-    r"\W*(?:(?:i'?m|i am|we are|my apologies|apologies|sorry)\W+(?:\w+\W+){0,2}?(?:sorry\W+)?(?:but\W+)?)?(?:"
-    r"i (?:can'?t|cannot|can not|won'?t|will not|am unable to|am not able to|must decline to|have to decline to)"
-    r"(?: \w+){0,2}? (?:(?:assist|comply|help(?! but)|fulfill?)\b"
-    r"|(?:answer|provide|engage|discuss|continue|support|write)\b(?: \w+)?"
-    r" (?:this|that|it|such|any|an answer|you|your|the request\w*|assistance|information|content)\b)"
-    r"|i must (?:decline|refuse)\b"
-    r"|as an ai(?: language)?(?: model| assistant)?\W+i (?:can'?t|cannot|do not|don'?t|am)\b"
-    r"|(?:很)?(?:抱歉|对不起)[,，]?(?:但)?我?(?:无法|不能)|我(?:无法|不能)(?:回答|协助|提供|帮助)"
-    r"|申し訳(?:ございません|ありません)が"
-    r"|lo siento,? (?:pero )?no puedo|je suis désolée?,? (?:mais )?je ne peux pas"
-    r"|es tut mir leid,? (?:aber )?ich kann)",
+_WORDS_OF_PLACEHOLDER = 8
+_ECHO = re.compile(
+    r"\W*(?:the strongest direct position on the question|the strongest case against that thesis"
+    r"|a new position that keeps what is right on both sides|the final answer for the person who asked)\b",
     re.IGNORECASE,
 )
-_TOOL_MARK = re.compile(r"<\|?/?(?:tool_calls?|function_calls?|invoke)\b|<\|tool_call", re.IGNORECASE)
-_SENTENCE_END = re.compile(r"[.!?。！？…．؟।][\"'”’»)\]}*_`~]*$")
-_ANY_SENTENCE_END = re.compile(r"[.!?。！？…．؟।](?:\s|[\"'”’»)\]}*_`~]|$)|[。！？]")
-_LIST_LINE = re.compile(r"\s*(?:[-*+•|#>]|\d{1,3}[.)]|\*\*)\s*\S")
-_WORD = re.compile(r"\w+(?:['’]\w+)*")
-_OPEN_ENDS = re.compile(
-    r"(?:[,，、(（\[{&]|\b(?:an?|the|of|and|or|but|nor|to|at|with|without|whose|was|were|be|for|from|if|because|while|than"
-    r"|into|their|our|your|my))\Z"
-)
-_WORDS_OF_SHORT_LINE = 6
-_WORDS_OF_SHORT_ANSWER = 12
+"""A section that only repeats what the recipe asks for."""
+_ABOUT_DIALECTIC = re.compile(r"thes[ie]s|dialecti|dialekti|hegel|辩证|辯證|弁証|диалект|변증", re.IGNORECASE)
+_WORD = re.compile(r"\w+")
 
 
 def check(parsed: ParsedOutput, *, query: str, truncated: bool = False) -> None:
@@ -88,8 +83,7 @@ def make_sample(query: str, answer: Answer, *, prompt_id: str, system: str, meta
     """
     if answer.truncated:
         raise _cut_off()
-    parsed = parse_output(answer.text)
-    check(parsed, query=query)
+    parsed = _read(answer.text, query)
     facts = {**metadata, **_facts(answer)}
     return _sample(parsed, query=query, sample_id=prompt_id, system=system, mode=answer.mode, metadata=facts)
 
@@ -111,8 +105,7 @@ def read_sample(line: bytes) -> Sample:
     query = query or (clean(traced_query) if isinstance(traced_query, str) else "")
     if not query.strip():
         raise SampleFault("no_prompt", "The row holds no prompt (instruction).")
-    parsed = parse_output(row.output)
-    check(parsed, query=query)
+    parsed = _read(row.output, query)
     metadata = trace.get("metadata")
     mode = trace.get("mode")
     return _sample(
@@ -123,6 +116,32 @@ def read_sample(line: bytes) -> Sample:
         mode=mode if isinstance(mode, str) else "single",
         metadata=metadata if isinstance(metadata, dict) else {},
     )
+
+
+@cache
+def fingerprint() -> str:
+    """16 hex digits that change when the code changes that decides a verdict; for caches of verdicts."""
+    digest = hashlib.sha256()
+    for name in _DECIDING:
+        digest.update((Path(__file__).parent / f"{name}.py").read_bytes())
+    return digest.hexdigest()[:16]
+
+
+_DECIDING = (
+    *(
+        "code_spans",
+        "contract",
+        "endings",
+        "headings",
+        "identity",
+        "labels",
+        "language",
+        "parsing",
+        "refusals",
+        "sample",
+    ),
+    *("tool_calls", "words"),
+)
 
 
 class _Row(msgspec.Struct, frozen=True):
@@ -179,49 +198,80 @@ def _sample(
 # The faults, in the order in which they are worth telling
 
 
+def _read(text: str, query: str) -> ParsedOutput:
+    """The parts of a text that meets the contract; what stands before the block is looked at for calls to tools."""
+    try:
+        parsed = parse_output(text)
+    except SampleFault:
+        if refuses(bare := clean(text).strip(), query):
+            raise _refusal("reply") from None
+        if imitates_call(bare, query):
+            raise _tool_use() from None
+        raise
+    opened = _OPENED.search(text)
+    if opened and imitates_call(clean(text[: opened.start()]), query):
+        raise _tool_use()
+    check(parsed, query=query)
+    return parsed
+
+
+class _Part:
+    """A text and what the faults look at."""
+
+    def __init__(self, name: str, text: str, of_text: list[str] | None = None) -> None:
+        """``of_text``, the words, where they are known."""
+        self.name = name
+        self.text = text
+        self.prose: _Part = self
+        """What stands before labelled items: what a copy copies."""
+        if of_text is None and name in ("antithesis", "synthesis") and (prose := before_items(text)) != text:
+            self.prose = _Part(name, prose, words(prose))
+            of_text = self.prose.words + words(text[len(prose) :])
+        self.words: list[str] = words(text) if of_text is None else of_text
+        self.vocabulary = frozenset(self.words)
+
+    def without_code(self) -> language.Written:
+        text = without_code(self.text)
+        return text, self.words if text == self.text else words(text)
+
+
+_OPENED = re.compile("<(?:thought|think)>", re.IGNORECASE)
+
+
 def _faults(parsed: ParsedOutput, query: str, truncated: bool) -> Iterator[SampleFault]:
     if truncated:
         yield _cut_off()
-    yield from _tool_faults(parsed)
-    yield from _substance_faults(parsed)
-    yield from _refusals(parsed)
-    yield from _copies(parsed, query)
-    yield from _cuts(parsed)
-    if language.differs(query, f"{parsed.thesis}\n{parsed.antithesis}\n{parsed.synthesis}"):
-        yield SampleFault("wrong_language", "The sections must be in the language of the question.")
+    sections = [_Part(name, getattr(parsed, name)) for name in SECTIONS]
+    parts = [*sections, _Part("answer", parsed.answer)]
+    if any(imitates_call(part.text, query) for part in parts):
+        yield _tool_use()
+    yield from _substance_faults(sections, parts[-1], query)
+    yield from (_refusal(part.name) for part in parts if refuses(part.text, query))
+    prompt = _Part("prompt", query)
+    yield from _copies({part.name: part for part in [*parts, prompt]})
+    if is_cut(parsed.answer) or any(ends_open(part.text) for part in sections):
+        yield _cut_off()
+    together = "\n".join(part.text for part in sections), [word for part in sections for word in part.words[:70]]
+    if language.differs((query, prompt.words), together, parts[-1].without_code()):
+        yield SampleFault("wrong_language", "Sections and answer must be in the language of the question.")
 
 
-def _parts(parsed: ParsedOutput) -> dict[str, str]:
-    return {**{name: getattr(parsed, name) for name in SECTIONS}, "answer": parsed.answer}
-
-
-def _tool_faults(parsed: ParsedOutput) -> Iterator[SampleFault]:
-    if any(_TOOL_MARK.search(text) for text in _parts(parsed).values()):
-        yield SampleFault("tool_use", "The reply must be text only, without any call to a tool.")
-
-
-def _substance_faults(parsed: ParsedOutput) -> Iterator[SampleFault]:
-    for name in SECTIONS:
-        text: str = getattr(parsed, name)
-        if _PLACEHOLDER.fullmatch(text) or _is_trivial(text):
-            yield SampleFault(f"trivial_{name}", f"The {name} is empty or too short to say anything.")
-        if holds_second_trace(text):
-            yield SampleFault("repeated_sections", f"The {name} holds all three sections once more.")
-    if not any(map(str.isalnum, parsed.answer)) or _PLACEHOLDER.fullmatch(parsed.answer):
+def _substance_faults(sections: list[_Part], answer: _Part, query: str) -> Iterator[SampleFault]:
+    for part in sections:
+        if _is_placeholder(part) or _is_trivial(part):
+            yield SampleFault(f"trivial_{part.name}", f"The {part.name} is empty or too short to say anything.")
+        if holds_trace(part.text):
+            yield _repeated(part.name)
+    if not any(map(str.isalnum, answer.text)) or _is_placeholder(answer):
         yield SampleFault("empty_answer", "There is no final answer after </thought>.")
-    for name, text in _parts(parsed).items():
-        if _is_repetitive(_words(text)):
-            yield SampleFault("repetitive", f"The {name} repeats itself over and over.")
+    if holds_trace(answer.text) and not _ABOUT_DIALECTIC.search(query):
+        yield _repeated("answer")
+    for part in (*sections, answer):
+        if _is_repetitive(part):
+            yield SampleFault("repetitive", f"The {part.name} repeats itself over and over.")
 
 
-def _refusals(parsed: ParsedOutput) -> Iterator[SampleFault]:
-    for name, text in _parts(parsed).items():
-        if _REFUSAL.match(text.replace("’", "'")):
-            yield SampleFault("refusal", f"The {name} refuses instead of arguing the question.")
-
-
-def _copies(parsed: ParsedOutput, query: str) -> Iterator[SampleFault]:
-    triples = {name: _triples(_words(text)) for name, text in {**_parts(parsed), "prompt": query}.items()}
+def _copies(parts: Mapping[str, _Part]) -> Iterator[SampleFault]:
     for name, original in (
         ("thesis", "prompt"),
         ("antithesis", "thesis"),
@@ -230,69 +280,71 @@ def _copies(parsed: ParsedOutput, query: str) -> Iterator[SampleFault]:
         ("answer", "synthesis"),
         ("answer", "prompt"),
     ):
-        one, other = triples[name], triples[original]
-        if one and len(one & other) >= COPY_SHARE * len(one | other):
+        one, other = parts[name].prose, parts[original].prose
+        if _is_copy(one, other) or (name in _CONCLUDING and _wraps(one.words, other.words)):
             yield SampleFault(f"{name}_copies_{original}", f"The {name} only copies the {original}.")
 
 
-def _cuts(parsed: ParsedOutput) -> Iterator[SampleFault]:
-    if _is_cut(parsed.answer) or any(_ends_open(getattr(parsed, name)) for name in SECTIONS):
-        yield _cut_off()
+_CONCLUDING = ("synthesis", "answer")
 
 
 def _cut_off() -> SampleFault:
     return SampleFault("cut_off", "The reply stops before its end; write it shorter and finish every sentence.")
 
 
+def _refusal(name: str) -> SampleFault:
+    return SampleFault("refusal", f"The {name} refuses instead of arguing the question.")
+
+
+def _repeated(name: str) -> SampleFault:
+    return SampleFault("repeated_sections", f"The {name} holds all three sections once more.")
+
+
+def _tool_use() -> SampleFault:
+    return SampleFault("tool_use", "The reply must be text only, without any call to a tool.")
+
+
 # What the faults look at
 
 
-def _is_trivial(text: str) -> bool:
-    start = text.strip()[:400]  # as much as it takes to tell
-    if len(_WORD.findall(start)) >= MIN_WORDS:
+def _is_placeholder(part: _Part) -> bool:
+    if len(part.words) <= _WORDS_OF_PLACEHOLDER and _PLACEHOLDER.fullmatch(part.text[:200]):
+        return True
+    return _ECHO.match(part.text) is not None
+
+
+def _is_trivial(part: _Part) -> bool:
+    if len(part.words) >= 3 * MIN_WORDS:  # however many of them are pieces of "isn't"
         return False
-    letters = (char for char in start if char.isalnum() or char == " ")
+    text = part.text[:400]
+    if len(_WORD.findall(text.replace("'", "").replace("’", ""))) >= MIN_WORDS:
+        return False
+    letters = (char for char in text if char.isalnum() or char == " ")
     return sum(2 if unicodedata.east_asian_width(char) in "WF" else 1 for char in letters) < MIN_WIDTH
 
 
-def _words(text: str) -> list[str]:
-    """The words of a text; each character of a script without spaces is one."""
-    if text.isascii():
-        return _WORD.findall(text.lower())
-    words: list[str] = []
-    for word in _WORD.findall(identity.normalise(text)):
-        words.extend(word if unicodedata.east_asian_width(word[0]) == "W" else [word])
-    return words
-
-
-def _triples(words: list[str]) -> frozenset[tuple[str, ...]]:
-    return frozenset(tuple(words[i : i + 3]) for i in range(max(1, len(words) - 2))) if words else frozenset()
-
-
-def _is_repetitive(words: list[str]) -> bool:
-    return len(words) >= 60 and len(_triples(words)) < REPETITIVE_SHARE * len(words)
-
-
-def _ends_open(text: str) -> bool:
-    """Whether a text ends in a comma, an opening bracket, or a word that can't end a sentence."""
-    bare = text.rstrip().rstrip("*_`")
-    return _OPEN_ENDS.search(bare[-20:].lower()) is not None
-
-
-def _is_cut(answer: str) -> bool:
-    """Whether an answer seems to stop before its end: an open code block or sentence.
-
-    Code, lists, tables, headings, short lines and whole answers without any punctuation may end in a bare word.
-    """
-    if answer.count("```") % 2:
-        return True
-    if _ends_open(answer):
-        return True
-    if _SENTENCE_END.search(answer) or not answer[-1].isalnum():
+def _is_repetitive(part: _Part) -> bool:
+    enough = REPETITIVE_SHARE * len(part.words)
+    if len(part.words) < 60 or len(part.vocabulary) - 2 >= enough:  # a word that is new makes a triple that is new
         return False
-    if re.search(r"[./_]", answer.split()[-1]):  # an address or a file's name
+    return len(triples(part.words)) < enough
+
+
+def _is_copy(one: _Part, other: _Part) -> bool:
+    """Whether two texts have ``COPY_SHARE`` of their word triples in common; none are counted where words tell."""
+    if not one.words:
         return False
-    last_line = answer.rsplit("\n", 1)[-1]
-    if _LIST_LINE.match(last_line) or len(_words(last_line)) <= _WORDS_OF_SHORT_LINE:
+    shared = len(one.vocabulary & other.vocabulary)
+    alone = len(one.vocabulary) + len(other.vocabulary) - 2 * shared  # each in a triple of its own, but the first two
+    if alone - 4 > (1 - COPY_SHARE) * (len(one.words) + len(other.words)):
         return False
-    return bool(_ANY_SENTENCE_END.search(answer)) or len(_words(answer)) > _WORDS_OF_SHORT_ANSWER
+    left, right = triples(one.words), triples(other.words)
+    return len(left & right) >= COPY_SHARE * len(left | right)
+
+
+def _wraps(one: list[str], other: list[str]) -> bool:
+    """Whether one text holds all the words of the other in a row and few of its own ("In conclusion, ...")."""
+    shorter, longer = sorted((one, other), key=len)
+    if len(shorter) < WRAPPED_WORDS or len(longer) - len(shorter) > max(WRAPPING_WORDS, len(shorter) // 5):
+        return False
+    return f" {' '.join(shorter)} " in f" {' '.join(longer)} "

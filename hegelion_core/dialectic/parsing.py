@@ -9,19 +9,30 @@ The canonical form, which ``render_output`` writes::
     </thought>
     the answer
 
-Models write headings in many forms (``### Thesis``, ``1. THESIS``, ``- Thesis:``, ``**Thesis (for):**``); all are read.
-Nothing is invented: a part that is not there is a fault.
+Models write headings in many forms; ``headings.py`` reads them. Nothing is invented: a part that is not there is a
+fault.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import lru_cache
 
+from hegelion_core.dialectic import code_spans
+from hegelion_core.dialectic.headings import SECTIONS, Heading, headings
 from hegelion_core.dialectic.labels import labelled_items
 
-SECTIONS = ("thesis", "antithesis", "synthesis")
+__all__ = [
+    "SECTIONS",
+    "ParseFault",
+    "ParsedOutput",
+    "SampleFault",
+    "clean",
+    "holds_trace",
+    "parse_output",
+    "render_output",
+]
 
 
 class SampleFault(Exception):
@@ -53,59 +64,38 @@ class ParsedOutput:
     research_proposals: tuple[str, ...] = ()
 
 
-_WORDS = {
-    "thesis": "thesis|these|thèse|tesis|tesi|tese|тезис|正题|正題|论题|正论|正論|テーゼ",
-    "antithesis": "anti-?thesis|antithese|antithèse|ant[ií]tesis|antitesi|ant[ií]tese|антитезис"
-    "|反题|反題|反论|反論|アンチテーゼ",
-    "synthesis": "synthesis|synthese|synthèse|s[ií]ntesis|sintesi|s[ií]ntese|синтез|合题|合題|综合|総合|ジンテーゼ",
-}
-_WORD = re.compile(
-    # The first letters of them all, looked at first: most of a text is passed over by that alone.
-    "(?=[tasтас正論论反合综総テアジ])(?:" + "|".join(f"(?P<{name}>{words})" for name, words in _WORDS.items()) + ")",
-    re.IGNORECASE,
+_TAG = re.compile(r"<(/?)(thought|think)>", re.IGNORECASE)
+_NESTED = re.compile(r"^[^\S\n]*+</?think(?:ing)?>|</?think(?:ing)?>[^\S\n]*+$", re.IGNORECASE | re.MULTILINE)
+_END_TAGS = ("</thesis>", "</antithesis>", "</synthesis>", "[/thesis]", "[/antithesis]", "[/synthesis]")
+_ANSWER = (
+    r"(?:(?:the |my )?(?:final|finale|endgültige|abschließende|итоговый|окончательный|最终|最終|最后|最後|최종)[ \t]*)?"
+    r"(?:answer|antwort|réponse|respuesta|resposta|risposta|ответ|答案|回答|答え|答|답변|답|الإجابة|الجواب|उत्तर|cevap|odpowiedź)"
+    r"(?:[ \t]+(?:finale?|definitiva|النهائية|النهائي))?"
 )
-# What may stand before a heading's word: quote marks, hashes, a bullet, a number or step, emphasis, an open bracket.
-_NUMBER = r"(?:(?:(?:step|part|phase|stage)\s*)?(?:\d{1,2}|[ivx]{1,4})\s*[.):–—-]+\s*)?"
-_LEAD = re.compile(
-    rf"[>\s]*(?:\#{{1,6}}\s*)?(?:[-*+•]\s+)?{_NUMBER}(?P<marks>\*{{1,3}}|_{{1,3}}|)\s*{_NUMBER}(?:the\s+)?(?P<open>[\[<]?)",
-    re.IGNORECASE,
-)
-_INLINE_LEAD = re.compile(rf"(?<!\w)(?P<marks>(?<!\*)\*{{2,3}}|(?<!_)__)(?P<open>){_NUMBER}\Z", re.IGNORECASE)
-# What may stand behind it: a qualifier, the end of the emphasis, a colon, a dash or the line's end.
-_QUALIFIER = r"(?:\s+statement)?(?:\s*[(（][^()（）]{1,60}[)）])?"
-_SEPARATOR = r"(?:\s*[:：]|\s+[–—-](?=\s)|\s*\Z)"
-
-
-_MAX_LEAD, _MAX_TAIL = 60, 120  # characters
-
-
-@lru_cache(64)
-def _tail(marks: str, opened: str, inline: bool) -> re.Pattern[str]:
-    """What must follow a heading's word, given what stood before it."""
-    if opened:
-        return re.compile(r"\]:?" if opened == "[" else ">")
-    if not marks:
-        return re.compile(_QUALIFIER + _SEPARATOR)
-    close = re.escape(marks)
-    separator = r"\s*[:：]" if inline else f"(?:{_SEPARATOR})?" if len(marks) > 1 else _SEPARATOR
-    return re.compile(rf"{_QUALIFIER}(?:\s*[:：]\s*{close}|{close}{_QUALIFIER}{separator})")
-
-
-_END_TAG = re.compile(r"</(?:thesis|antithesis|synthesis)>\Z", re.IGNORECASE)
 _ANSWER_LABEL = re.compile(
-    r"(?:\s*(?:\#{1,6}[ \t]*)?(?:\*\*|__)?(?:final[ \t]+)?answer(?:\*\*[ \t]*[:：]|__[ \t]*[:：]|[:：][ \t]*\*\*|[:：])"
-    r"|\s*\#{1,6}[ \t]*(?:final[ \t]+)?answer[ \t]*\n|\s*\*\*(?:final[ \t]+)?answer\*\*[ \t]*\n|\s*<answer>)+",
+    rf"(?:\s*+(?:(?:\#{{1,6}}[ \t]*)?(?:\*\*|__)?{_ANSWER}(?:(?:\*\*|__)[ \t]*[:：]|[ \t]?[:：][ \t]*(?:\*\*|__)?)"
+    rf"|\#{{1,6}}[ \t]*(?:\*\*)?{_ANSWER}(?:\*\*)?[ \t]*\n|\*\*{_ANSWER}\*\*[ \t]*\n|<answer>))+",
     re.IGNORECASE,
 )
-_ANSWER_END = re.compile(r"</answer>\Z", re.IGNORECASE)
 _FENCED = re.compile(r"\s*```[a-z]*[ \t]*\n(.*)\n```\s*", re.IGNORECASE | re.DOTALL)
 # Control characters and lone surrogates have no place in training text, and could steer a terminal.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
 
+_CONTROLS = bytes({*range(32), 0x7F} - {*b"\t\n"})
+
 
 def clean(text: str) -> str:
     """``text`` with line feeds as its only line ends and without control characters."""
-    return _UNWANTED.sub("", text.replace("\r\n", "\n").replace("\r", "\n"))
+    if "\r" in text:
+        text = text.replace("\r\n", "\n").replace("\r", "\n")
+    return text if _is_clean(text) else _UNWANTED.sub("", text)
+
+
+def _is_clean(text: str) -> bool:
+    """A quick look: what is unwanted is not printable. False if in doubt."""
+    if text.isascii():
+        return len(text.encode().translate(None, _CONTROLS)) == len(text)
+    return text.replace("\n", "").replace("\t", "").isprintable()
 
 
 def parse_output(text: str) -> ParsedOutput:
@@ -118,10 +108,11 @@ def parse_output(text: str) -> ParsedOutput:
     if (fenced := _FENCED.fullmatch(text)) is not None:
         text = fenced[1]
     block, rest = _split_block(text)
-    sections = _sections(block)
+    sections, answer = _sections(block), _answer(rest)
+    _refuse_nested_thinking((*sections.values(), answer))
     return ParsedOutput(
         **sections,
-        answer=_answer(rest),
+        answer=answer,
         contradictions=labelled_items(sections["antithesis"], "contradiction", "evidence"),
         research_proposals=labelled_items(sections["synthesis"], "proposal", "prediction"),
     )
@@ -135,84 +126,90 @@ def render_output(parsed: ParsedOutput) -> str:
     )
 
 
-def holds_second_trace(section: str) -> bool:
-    """Whether a section's text holds all three headings again."""
-    return {name for name, _, _ in _headings(section)} == set(SECTIONS)
+def holds_trace(text: str) -> bool:
+    """Whether a text holds all three headings."""
+    if text.count("\n") + text.count("**") + text.count("__") < 2:  # each stands on a line of its own, or is emphasised
+        return False
+    return {heading.section for heading in headings(text)} == set(SECTIONS)
 
 
 def _split_block(text: str) -> tuple[str, str]:
     """The block's inside and what follows it. ``<think>`` counts where there is no ``<thought>``."""
-    for tag in ("thought", "think"):
-        opens = list(re.finditer(rf"<{tag}>", text, re.IGNORECASE))
-        closes = list(re.finditer(rf"</{tag}>", text, re.IGNORECASE))
-        if not opens:
-            if tag == "thought" and closes:
-                break
-            continue
-        if len(opens) > 1 or len(closes) > 1:
-            raise SampleFault("several_thought_blocks", "There must be exactly one <thought> block.")
-        if not closes or closes[0].start() < opens[0].end():
-            raise SampleFault("unclosed_thought", "The <thought> block is not closed with </thought>.")
-        return text[opens[0].end() : closes[0].start()], text[closes[0].end() :]
-    raise SampleFault("no_thought_block", "There is no <thought>...</thought> block around the three sections.")
+    tags = [(found[2].lower(), bool(found[1]), found.start(), found.end()) for found in _TAG.finditer(text)]
+    name = "thought" if any(tag == "thought" for tag, *_ in tags) else "think"
+    opens = [end for tag, closing, _, end in tags if tag == name and not closing]
+    closes = [(start, end) for tag, closing, start, end in tags if tag == name and closing]
+    if not opens:
+        raise SampleFault("no_thought_block", "There is no <thought>...</thought> block around the three sections.")
+    if len(opens) > 1 or len(closes) > 1:
+        raise _several_blocks()
+    if not closes or closes[0][0] < opens[0]:
+        raise SampleFault("unclosed_thought", "The <thought> block is not closed with </thought>.")
+    return text[opens[0] : closes[0][0]], text[closes[0][1] :]
 
 
-def _headings(text: str) -> list[tuple[str, int, int]]:
-    """Every heading: its section, where it starts and where it ends.
+def _several_blocks() -> SampleFault:
+    return SampleFault(
+        "several_thought_blocks", "There must be exactly one <thought> block, and no <think> in sections or answer."
+    )
 
-    A heading stands at the start of a line; one that is strongly emphasised and has a colon may stand anywhere.
-    """
-    found = []
-    for word in _WORD.finditer(text):
-        # Only so much around the word is looked at: a heading is short, and a line may be as long as the text.
-        near = max(0, word.start() - _MAX_LEAD)
-        line = text.rfind("\n", near, word.start()) + 1
-        end = text.find("\n", word.end(), word.end() + _MAX_TAIL)
-        after = text[word.end() : word.end() + _MAX_TAIL if end < 0 else end]
-        start = line or near
-        before = text[start : word.start()]
-        lead, inline = (_LEAD.fullmatch(before) if line or near == 0 else None), False
-        if lead is None:
-            lead, inline = _INLINE_LEAD.search(before), True
-        if lead is None or word.lastgroup is None:
-            continue
-        tail = _tail(lead["marks"], lead["open"], inline).match(after)
-        if tail is not None:
-            found.append((word.lastgroup, start + lead.start(), word.end() + tail.end()))
-    return found
+
+def _refuse_nested_thinking(texts: Iterable[str]) -> None:
+    """A mention of the tag inside a line, or in code, is none."""
+    for text in texts:
+        if ">" in text and _NESTED.search(code_spans.without_code(text)):
+            raise _several_blocks()
 
 
 def _sections(block: str) -> dict[str, str]:
     """The text of each section: up to the first heading of the next one, so a section may mention earlier ones."""
-    headings = _headings(block)
-    chosen: list[tuple[int, int]] = []
-    position = 0
+    found = headings(block)
+    chosen: list[Heading] = []
     for name in SECTIONS:
-        ahead = [(start, end) for found, start, end in headings if found == name and start >= position]
+        start = chosen[-1].end if chosen else 0
+        ahead = [heading for heading in found if heading.section == name and heading.start >= start]
         if not ahead:
-            if any(found == name for found, _, _ in headings):
+            if any(heading.section == name for heading in found):
                 raise SampleFault("wrong_order", "The sections must come in the order THESIS, ANTITHESIS, SYNTHESIS.")
             raise SampleFault(f"missing_{name}", f"The <thought> block has no **{name.upper()}**: section.")
-        chosen.append(ahead[0])
-        position = ahead[0][1]
-    ends = [chosen[1][0], chosen[2][0], len(block)]
-    texts = (block[start:end] for (_, start), end in zip(chosen, ends, strict=True))
-    return {name: _section_text(text) for name, text in zip(SECTIONS, texts, strict=True)}
+        chosen.append(_last_of_row(block, ahead))
+    ends = [chosen[1].start, chosen[2].start, len(block)]
+    return {
+        heading.section: _section_text(block[heading.end : end], heading.is_cell)
+        for heading, end in zip(chosen, ends, strict=True)
+    }
 
 
-def _section_text(text: str) -> str:
-    previous = None
-    while text != previous:
-        previous, text = text, _END_TAG.sub("", text.strip())
-    return text
+def _last_of_row(block: str, same: list[Heading]) -> Heading:
+    """The first of some headings, or the last of those that follow it at once (``### Thesis``, ``**Thesis:**``)."""
+    chosen = same[0]
+    for heading in same[1:]:
+        if block[chosen.end : heading.start].strip():
+            break
+        chosen = heading
+    return chosen
+
+
+def _section_text(text: str, is_cell: bool) -> str:
+    return _without_end(text.strip().rstrip("|") if is_cell else text, _END_TAGS)
 
 
 def _answer(text: str) -> str:
     """The answer without a label or tags around it."""
-    previous = None
-    while text != previous:
-        previous = text
-        text = _ANSWER_END.sub("", text.strip()).strip()
-        if (label := _ANSWER_LABEL.match(text)) is not None:
-            text = text[label.end() :].strip()
-    return text
+    text = text.strip()
+    while (label := _ANSWER_LABEL.match(text)) is not None:
+        text = text[label.end() :].strip()
+    return _without_end(text, ("</answer>",))
+
+
+def _without_end(text: str, tags: tuple[str, ...]) -> str:
+    """``text`` without white space around it and without tags at its end."""
+    text = text.strip()
+    if not text.endswith((">", "]")):
+        return text
+    end = len(text)
+    while (tag := next((tag for tag in tags if text[max(0, end - len(tag)) : end].lower() == tag), None)) is not None:
+        end -= len(tag)
+        while end and text[end - 1].isspace():
+            end -= 1
+    return text[:end]

@@ -9,7 +9,14 @@ from __future__ import annotations
 
 import fcntl
 import os
+import struct
+import sys
 from pathlib import Path
+
+_LAST = (1 << 63) - 1
+"""The highest offset that a file can have."""
+# struct flock of the system: Linux has type, whence, start, length, pid; macOS start, length, pid, type, whence.
+_LINUX, _DARWIN = struct.Struct("@hhqqi4x"), struct.Struct("@qqihh")
 
 
 class Claims:
@@ -40,6 +47,16 @@ class Claims:
         self._held.discard(prompt_id)
         fcntl.lockf(self._fd, fcntl.LOCK_UN, 1, _offset(prompt_id))
 
+    def held_elsewhere(self) -> int:
+        """How many prompts other processes hold now."""
+        count = start = 0
+        while start <= _LAST and (found := _lock_of_others(self._fd, start)) is not None:
+            begin, length = found
+            length = length or 1  # a lock on the last byte there can be is told as one without an end
+            count += length
+            start = begin + length
+        return count
+
     def close(self) -> None:
         """Give all back."""
         self._held.clear()
@@ -49,3 +66,14 @@ class Claims:
 def _offset(prompt_id: str) -> int:
     # A file offset has 63 bits; the id is 64 bits of a hash.
     return int(prompt_id.removeprefix("p-"), 16) >> 1
+
+
+def _lock_of_others(fd: int, start: int) -> tuple[int, int] | None:
+    """Start and length of the first lock at ``start`` or beyond that another process holds."""
+    if sys.platform == "darwin":
+        asked = _DARWIN.pack(start, 0, 0, fcntl.F_WRLCK, os.SEEK_SET)
+        begin, length, _, kind, _ = _DARWIN.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    else:
+        asked = _LINUX.pack(fcntl.F_WRLCK, os.SEEK_SET, start, 0, 0)
+        kind, _, begin, length, _ = _LINUX.unpack(fcntl.fcntl(fd, fcntl.F_GETLK, asked))
+    return None if kind == fcntl.F_UNLCK else (begin, length)

@@ -16,6 +16,8 @@ class Prompt(msgspec.Struct, frozen=True, kw_only=True):
     text: str
     source: str = ""
     row: int = 0
+    arguable: bool | None = None
+    """Whether it can be argued; ``None``: nobody asked."""
 
 
 def read_prompts(path: Path) -> list[Prompt]:

@@ -1,4 +1,4 @@
-"""The sample store: the accepted samples' file, and beside it the answers that were not accepted.
+"""The sample store: the accepted samples' file, and beside it the answers and attempts that were not accepted.
 
 The file is the truth: what counts is what is durably in it, whoever wrote it. Append, limit and uniqueness are checked
 under one lock that every process on the same output takes.
@@ -6,7 +6,9 @@ under one lock that every process on the same output takes.
 
 from __future__ import annotations
 
+import mmap
 import os
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
 
@@ -19,23 +21,28 @@ from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import SamplesCounted
+from hegelion_core.generation import verdicts
+from hegelion_core.generation.verdicts import UNUSABLE, Verdict
 
 Outcome = Literal["accepted", "duplicate", "full"]
-_CHUNK = 1 << 20
+Kind = Literal["rejected", "failed"]
 
 
 class Rejected(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer that was not accepted: a line of ``<output>.rejected.jsonl``. Nothing that was paid for is lost."""
+    """An attempt that gave no sample: a line of ``<output>.rejected.jsonl``. Nothing that was paid for is lost."""
 
     at: float
     prompt_id: str
     query: str
+    kind: Kind = "rejected"
+    """An answer that does not meet the contract, or a call that gave none."""
     reason: str
     detail: str
     attempt: int
     text: str
-    """The answer as the teacher wrote it; empty if there was none."""
+    """The answer as the teacher wrote it, or what a call that failed had written so far; empty if there was none."""
     teacher: str
+    call_id: str = ""
 
 
 class SampleStore:
@@ -49,10 +56,11 @@ class SampleStore:
         """Ids of the prompts that have an accepted sample."""
         self.foreign = 0
         self.unusable = 0
-        self.rejected = _count_lines(self.rejected_path)
         self._offset = 0
         self._inode = 0
+        self._cache = verdicts.cache_path(path)
         try:
+            self.rejected = _count_rejected(self.rejected_path)
             self.refresh()
         except OSError as error:
             raise UserError(
@@ -76,6 +84,11 @@ class SampleStore:
             rejected=self.rejected,
         )
 
+    def locked(self) -> AbstractContextManager[None]:
+        """Keep every other process on this output from appending and from claiming prompts."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        return workspace.locked(self.path.with_name(f".{self.path.name}.lock"))
+
     def refresh(self) -> None:
         """Read what was appended since; a file that was replaced or cut is read anew. A torn last line has to wait."""
         if not self.path.exists():
@@ -83,14 +96,24 @@ class SampleStore:
             return
         with open(self.path, "rb") as file:
             status = os.fstat(file.fileno())
-            if status.st_ino != self._inode or status.st_size < self._offset:
+            anew = status.st_ino != self._inode or status.st_size < self._offset
+            if anew:
                 self._reset(status.st_ino)
+            if status.st_size == self._offset:
+                return
+            known = verdicts.load(self._cache) if anew else {}
+            found: dict[bytes, Verdict] = {}
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):
                     break
                 self._offset += len(line)
-                self._count(line)
+                if line.strip():
+                    name = verdicts.digest(line)
+                    found[name] = known.get(name) or _judge(line)
+                    self._count(found[name])
+        if anew and found.keys() != known.keys():
+            verdicts.save(self._cache, found.items())
 
     def append(self, sample: Sample, limit: int) -> Outcome:
         """Add a sample, durably, unless its prompt is done or the file holds ``limit`` samples.
@@ -98,23 +121,37 @@ class SampleStore:
         Raises:
             OSError: the disk is full or the file cannot be written; nothing was added.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with workspace.locked(self.path.with_name(f".{self.path.name}.lock")):
+        with self.locked():
             self.refresh()
             self._end_torn_line()
-            if prompt_id(sample.instruction) in self.done:
+            name = prompt_id(sample.instruction)
+            if name in self.done:
                 return "duplicate"
             if self.accepted >= limit:
                 return "full"
-            workspace.append(self.path, msgspec.json.encode(sample) + b"\n")
-            self.refresh()
+            line = msgspec.json.encode(sample) + b"\n"
+            workspace.append(self.path, line)
+            self._appended(line, Verdict(name))
         return "accepted"
 
-    def reject(self, answer: Rejected) -> None:
-        """Keep an answer that was not accepted."""
+    def reject(self, attempt: Rejected) -> None:
+        """Keep an attempt that gave no sample."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        workspace.append(self.rejected_path, msgspec.json.encode(answer) + b"\n")
-        self.rejected += 1
+        workspace.append(self.rejected_path, msgspec.json.encode(attempt) + b"\n")
+        self.rejected += attempt.kind == "rejected"
+
+    def knows_call(self, call_id: str) -> bool:
+        """Whether a call's answer was kept already, accepted or not."""
+        return any(_contains(path, call_id.encode()) for path in (self.path, self.rejected_path))
+
+    def _appended(self, line: bytes, verdict: Verdict) -> None:
+        """Account for a line of ours without reading it again, under the lock."""
+        self._inode = self.path.stat().st_ino
+        self._offset += len(line)
+        self._count(verdict)
+        if not self._cache.exists():
+            verdicts.save(self._cache, [])
+        verdicts.add(self._cache, verdicts.digest(line), verdict)
 
     def _end_torn_line(self) -> None:
         """A writer that was killed may have left a line without an end; the next must not become part of it."""
@@ -126,20 +163,43 @@ class SampleStore:
         self._inode, self._offset, self.foreign, self.unusable = inode, 0, 0, 0
         self.done.clear()
 
-    def _count(self, line: bytes) -> None:
-        if not line.strip():
-            return
-        try:
-            sample = read_sample(line)
-        except (msgspec.DecodeError, SampleFault):
+    def _count(self, verdict: Verdict) -> None:
+        if not verdict.prompt_id:
             self.unusable += 1
             return
-        self.done.add(prompt_id(sample.instruction))
-        self.foreign += "prompt_id" not in sample.hegelion_trace.metadata
+        self.done.add(verdict.prompt_id)
+        self.foreign += verdict.foreign
 
 
-def _count_lines(path: Path) -> int:
-    if not path.exists():
-        return 0
-    with open(path, "rb") as file:
-        return sum(block.count(b"\n") for block in iter(lambda: file.read(_CHUNK), b""))
+def _judge(line: bytes) -> Verdict:
+    try:
+        sample = read_sample(line)
+    except (msgspec.DecodeError, SampleFault):
+        return UNUSABLE
+    return Verdict(prompt_id(sample.instruction), "prompt_id" not in sample.hegelion_trace.metadata)
+
+
+class _Kind(msgspec.Struct, frozen=True):
+    kind: str = "rejected"
+
+
+def _count_rejected(path: Path) -> int:
+    """Answers, not failed calls; a torn line counts for nothing."""
+    count = 0
+    decoder = msgspec.json.Decoder(_Kind)
+    if path.exists():
+        with open(path, "rb") as file:
+            for line in file:
+                try:
+                    count += decoder.decode(line).kind == "rejected"
+                except msgspec.DecodeError:
+                    continue
+    return count
+
+
+def _contains(path: Path, text: bytes) -> bool:
+    try:
+        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+            return content.find(text) >= 0
+    except (FileNotFoundError, ValueError):  # mmap takes no empty file
+        return False

@@ -16,6 +16,10 @@ def make_teacher(
         from hegelion_core.teachers.local import LocalTeacher
 
         return LocalTeacher(supervisor, run=run, workspace=place, settings=settings)
+    if name == "openai":
+        from hegelion_core.teachers.openai_api import OpenAITeacher
+
+        return OpenAITeacher(run=run, workspace=place, settings=settings)
     from hegelion_core.teachers.kimi import KimiTeacher
 
     return KimiTeacher(supervisor, run=run, workspace=place, settings=settings, dialect=name)

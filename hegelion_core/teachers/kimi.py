@@ -11,37 +11,29 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
+from msgspec.structs import replace
 
 from hegelion_core import workspace
 from hegelion_core.dialectic import prompts
 from hegelion_core.dialectic.parsing import clean
+from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.settings import GenerationSettings, Settings, TeacherName
 from hegelion_core.spool import LineReader
 from hegelion_core.supervisor import Child, Supervisor
-from hegelion_core.teachers import kimi_output, kimi_program, kimi_sessions
-from hegelion_core.teachers.faults import classify
-from hegelion_core.teachers.kimi_output import Dialect
-from hegelion_core.teachers.teacher import Answer, Call, TeacherFault, TeacherInfo
+from hegelion_core.teachers import canary, kimi_output, kimi_program, kimi_sessions, watchdogs
+from hegelion_core.teachers.faults import classify, classify_retry
+from hegelion_core.teachers.kimi_output import Dialect, OutputLine
+from hegelion_core.teachers.known_programs import KnownPrograms
+from hegelion_core.teachers.teacher import ERR, OUT, Answer, Call, TeacherFault, TeacherInfo
 from hegelion_core.teachers.which_kimi import Kimi, find_kimi
 from hegelion_core.workspace import RunFolder, Workspace
 
 MAX_OUTPUT = 16 << 20
 """Bytes that a call may write to standard output; an answer has some thousands."""
-_LOOK = 0.2  # seconds between looks at a quiet call; its end is noticed at once
+_LOOK = 0.5  # seconds between looks at a quiet call; its end is noticed at once
 _TAIL = 64 * 1024  # bytes of a failed call's output that are looked at
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """How a call ended: ``exit.json`` in its folder, written when the process is gone."""
-
-    dialect: Dialect
-    version: str
-    code: int
-    seconds: float
-    prompt_tokens: int | None = None
-    completion_tokens: int | None = None
-    truncated: bool = False
+LONG_RETRY = 2.0
+"""Seconds of a wait that Kimi Code announces: from here on it is the provider's word, and concerns all instances."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +43,7 @@ class _Ready:
     kimi: Kimi
     root: Path
     agent: Path
+    limits: GenerationSettings
 
 
 class KimiTeacher:
@@ -73,7 +66,8 @@ class KimiTeacher:
         self._settings = settings
         self._wanted = dialect or settings.generation.teacher
         self._own_environment = os.environ if environment is None else environment
-        self._environment = kimi_program.child_environment(self._own_environment)
+        self._environment = kimi_program.child_environment(self._own_environment, settings.teacher)
+        self._known = KnownPrograms(workspace.artifacts / "teachers.json")
         self._ready: _Ready | None = None
         self._slots: set[int] = set()
 
@@ -89,7 +83,7 @@ class KimiTeacher:
             TeacherFault: not found, archived, or certainly not logged in.
         """
         path = self._own_environment.get("PATH", os.defpath)
-        kimi = await find_kimi(self._wanted, path, self._supervisor, self._environment)
+        kimi = await find_kimi(self._wanted, path, self._supervisor, self._environment, known=self._known)
         model = self._settings.teacher.model
         kimi_program.check_login(kimi.dialect, self._own_environment, model)
         self._remove_leftovers()
@@ -101,53 +95,69 @@ class KimiTeacher:
             detail=f"{kimi.path}, agent without tools",
         )
 
+    async def prove(self, log: Callable[[str], None]) -> None:
+        """The canary, unless this version has passed it; see ``teacher.Teacher``."""
+        kimi = self._laid_out.kimi
+        if self._known.is_proved(canary.name(kimi)):
+            return
+        log(f"asks {kimi.dialect} {kimi.version} to use a tool, which it must not (once a version)")
+        call = canary.call()
+        folder = self._run.spool / call.call_id
+        folder.mkdir(parents=True)
+        try:
+            await self.ask(call, folder, log)
+        except TeacherFault as fault:
+            raise canary.obeyed(kimi) if fault.kind == "tool_use" else fault from None
+        finally:
+            shutil.rmtree(folder)
+        self._known.learn_proved(canary.name(kimi))
+        log("passed: it used none")
+
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
         """Run one process for the call and wait for its answer; see ``teacher.Teacher``."""
-        if (ready := self._ready) is None:
-            raise RuntimeError("start() comes first")
-        argv = kimi_program.command(ready.kimi, ready.agent, self._settings.teacher.model, call)
+        ready = self._laid_out
+        kimi = ready.kimi
+        argv = kimi_program.command(kimi, ready.agent, self._settings.teacher, call)
+        clock = asyncio.get_running_loop().time
         with self._working_folder(ready) as workdir:
             child = await self._spawn(call, argv, folder, workdir)
-            started = asyncio.get_running_loop().time()
+            started = clock()
             try:
-                await _watch(child, folder, self._settings.generation, log)
+                await self._watch(child, folder, ready, log)
                 code = await child.wait()
             finally:
                 await child.stop()
-            seconds = asyncio.get_running_loop().time() - started
-            usage = kimi_sessions.usage_of(self._home(ready.kimi.dialect), ready.kimi.dialect, workdir)
-        outcome = Outcome(
-            dialect=ready.kimi.dialect,
-            version=ready.kimi.version,
-            code=code,
-            seconds=round(seconds, 3),
-            prompt_tokens=usage.prompt_tokens if usage else None,
-            completion_tokens=usage.completion_tokens if usage else None,
-            truncated=usage.truncated if usage else False,
+            seconds = clock() - started
+            left = any(workdir.iterdir())
+            usage = kimi_sessions.usage_of(self._home(kimi.dialect), kimi.dialect, workdir)
+        if left:
+            raise _tool_fault()  # whatever its output says: nothing but a tool writes into its folder
+        answer = _judge(folder, kimi, code)
+        if usage is None:
+            return replace(answer, seconds=seconds)
+        if usage.summarised:
+            raise TeacherFault("filtered", "The prompt is too long for the model: kimi answered a summary of it.")
+        return replace(
+            answer,
+            seconds=seconds,
+            prompt_tokens=usage.prompt_tokens,
+            completion_tokens=usage.completion_tokens,
+            truncated=usage.truncated,
         )
-        workspace.replace(folder / "exit.json", msgspec.json.encode(outcome))
-        return self._judge(folder, outcome)
 
     def read_answer(self, folder: Path) -> Answer | None:
-        """The answer in a call's folder, if its exit was recorded as good, or Kimi Code's own end mark is there."""
-        outcome = _read_outcome(folder)
-        lines = kimi_output.read_lines(_read(folder / "out", MAX_OUTPUT))
+        """The answer in a call's folder, if Kimi Code's own end mark is there.
+
+        The legacy program has no such mark; its answer is one line, and whether it is whole the contract tells.
+        """
+        lines = kimi_output.read_lines(_read(folder / OUT, MAX_OUTPUT))
         text = kimi_output.answer_text(lines)
-        if kimi_output.uses_tool(lines) or not text:
+        if not text or kimi_output.uses_tool(lines):
             return None
-        whole = kimi_output.ended_well(lines)
-        if outcome is None:
-            return Answer(text=text, metadata={"recipe": prompts.RECIPE}) if whole else None
-        if outcome.code != 0 or not (whole or outcome.dialect == "kimi-legacy"):
+        legacy = not any(line.kind == "version" for line in lines)
+        if not legacy and not kimi_output.ended_well(lines):
             return None
-        return Answer(
-            text=text,
-            seconds=outcome.seconds,
-            prompt_tokens=outcome.prompt_tokens,
-            completion_tokens=outcome.completion_tokens,
-            truncated=outcome.truncated,
-            metadata={"recipe": prompts.RECIPE, "program": outcome.dialect, "program_version": outcome.version},
-        )
+        return Answer(text=text, metadata={"recipe": prompts.RECIPE})
 
     async def close(self) -> None:
         """Remove the working folders; calls end with whoever asked them."""
@@ -156,6 +166,12 @@ class KimiTeacher:
             self._root_note.unlink(missing_ok=True)
             self._ready = None
 
+    @property
+    def _laid_out(self) -> _Ready:
+        if self._ready is None:
+            raise RuntimeError("start() comes first")
+        return self._ready
+
     async def _spawn(self, call: Call, argv: list[str], folder: Path, workdir: Path) -> Child:
         try:
             return await self._supervisor.spawn(
@@ -163,26 +179,50 @@ class KimiTeacher:
                 argv,
                 cwd=workdir,
                 env=self._environment,
-                stdout=folder / "out",
-                stderr=folder / "err",
+                stdout=folder / OUT,
+                stderr=folder / ERR,
             )
         except OSError as error:
             raise TeacherFault("transient", f"kimi could not be started: {error.strerror}.") from None
 
-    def _judge(self, folder: Path, outcome: Outcome) -> Answer:
-        """The answer of a call that has ended, or the fault that it ended in: a tool goes first, then the exit code."""
-        output = _read(folder / "out", MAX_OUTPUT)
-        if kimi_output.uses_tool(kimi_output.read_lines(output)):
-            raise _tool_fault()
-        errors = _read(folder / "err", _TAIL)
-        if outcome.code != 0:
-            raise classify(outcome.dialect, outcome.code, output[-_TAIL:], errors)
-        if (answer := self.read_answer(folder)) is not None:
-            return answer
-        said = clean(errors or output).strip()[:200] or "nothing"
-        raise TeacherFault(
-            "protocol", f"kimi ended without an answer; it said: {said}", "Run kimi by hand to see more."
-        )
+    async def _watch(self, child: Child, folder: Path, ready: _Ready, log: Callable[[str], None]) -> None:
+        """Follow a call until its process ends.
+
+        Raises:
+            TeacherFault: a watchdog, the tripwire, or output without end; the process then still runs.
+            UserError: the program is another version than the one that was looked at.
+        """
+        clock = asyncio.get_running_loop().time
+        out, err = LineReader(folder / OUT), LineReader(folder / ERR)
+        started = last = clock()
+        spoke = False
+        ended = asyncio.ensure_future(child.wait())
+
+        def note(line: OutputLine) -> None:
+            self._check_version(line, ready.kimi)
+            _log_line(line, log)
+
+        try:
+            while True:
+                done = ended.done()
+                if _hand_on(out, err, note, log):
+                    spoke, last = True, clock()
+                if done:
+                    break
+                watchdogs.check(ready.limits, now=clock(), started=started, last=last, spoke=spoke)
+                await asyncio.wait([ended], timeout=_LOOK)
+        finally:
+            ended.cancel()
+
+    def _check_version(self, line: OutputLine, kimi: Kimi) -> None:
+        """Only the version that was found is known to keep its hands off tools."""
+        if line.kind == "version" and line.text != kimi.version:
+            self._known.forget(kimi.path)
+            raise UserError(
+                f"{kimi.path} was version {kimi.version} and says now that it is {line.text}.",
+                "Run the same command again: the new version is looked at first.",
+                ExitCode.NOT_READY,
+            )
 
     # Working folders: <temporary root>/<unique name>-<slot>, empty, outside any repository
 
@@ -190,7 +230,10 @@ class KimiTeacher:
         root = _temporary_root()
         self._run.spool.mkdir(parents=True, exist_ok=True)
         workspace.replace(self._root_note, f"{root}\n".encode())
-        self._ready = _Ready(kimi, root, kimi_program.write_agent(root, kimi.dialect))
+        limits = self._settings.generation
+        if kimi.dialect == "kimi-legacy":
+            limits = watchdogs.speaks_only_once(limits)
+        self._ready = _Ready(kimi, root, kimi_program.write_agent(root, kimi.dialect), limits)
 
     @contextmanager
     def _working_folder(self, ready: _Ready) -> Iterator[Path]:
@@ -202,12 +245,12 @@ class KimiTeacher:
         self._slots.add(slot)
         workdir = ready.root / f"{ready.root.name}-{slot}"
         try:
-            shutil.rmtree(workdir, ignore_errors=True)
-            workdir.mkdir(mode=0o700)
+            workdir.mkdir(mode=0o700, exist_ok=True)
             yield workdir
         finally:
             kimi_sessions.remove(self._home(ready.kimi.dialect), ready.kimi.dialect, workdir)
-            shutil.rmtree(workdir, ignore_errors=True)
+            if any(workdir.iterdir()):
+                shutil.rmtree(workdir, ignore_errors=True)
             self._slots.discard(slot)
 
     def _home(self, dialect: Dialect) -> Path:
@@ -231,32 +274,8 @@ class KimiTeacher:
         shutil.rmtree(root, ignore_errors=True)
 
 
-async def _watch(child: Child, folder: Path, limits: GenerationSettings, log: Callable[[str], None]) -> None:
-    """Follow a call until its process ends.
-
-    Raises:
-        TeacherFault: a watchdog, the tripwire, or output without end; the process then still runs.
-    """
-    clock = asyncio.get_running_loop().time
-    out, err = LineReader(folder / "out"), LineReader(folder / "err")
-    started = last = clock()
-    spoke = False
-    ended = asyncio.ensure_future(child.wait())
-    try:
-        while True:
-            done = ended.done()
-            if _hand_on(out, err, log):
-                spoke, last = True, clock()
-            if done:
-                break
-            _check_limits(limits, now=clock(), started=started, last=last, spoke=spoke)
-            await asyncio.wait([ended], timeout=_LOOK)
-    finally:
-        ended.cancel()
-
-
-def _hand_on(out: LineReader, err: LineReader, log: Callable[[str], None]) -> bool:
-    """Log what is new; returns whether there was anything.
+def _hand_on(out: LineReader, err: LineReader, note: Callable[[OutputLine], None], log: Callable[[str], None]) -> bool:
+    """Hand on what is new on both streams; returns whether there was anything.
 
     Raises:
         TeacherFault: a tool, or output without end.
@@ -264,7 +283,7 @@ def _hand_on(out: LineReader, err: LineReader, log: Callable[[str], None]) -> bo
     before = out.offset + err.offset
     while lines := out.read():
         for line in lines:
-            _log_line(line, log)
+            note(kimi_output.read_line(line))
         if out.offset > MAX_OUTPUT:
             raise TeacherFault("protocol", f"kimi wrote more than {MAX_OUTPUT >> 20} MiB and was stopped.")
     for line in err.read():
@@ -273,31 +292,18 @@ def _hand_on(out: LineReader, err: LineReader, log: Callable[[str], None]) -> bo
     return out.offset + err.offset > before
 
 
-def _log_line(line: str, log: Callable[[str], None]) -> None:
-    found = kimi_output.read_line(line)
+def _log_line(found: OutputLine, log: Callable[[str], None]) -> None:
     if found.kind == "tool":
         log("tool use: the call is stopped")
         raise _tool_fault()
     if found.kind == "retry":
-        log(f"kimi tries again by itself in {found.delay or 0:.0f} s: {clean(found.text)}")
+        if found.delay is not None and found.delay >= LONG_RETRY:
+            raise classify_retry(clean(found.text), found.status, found.delay)
+        log(f"kimi tries again by itself in {found.delay or 0:.1f} s: {clean(found.text)}")
     elif found.kind in ("text", "other"):
         for part in clean(found.text).split("\n"):
             if part.strip():
                 log(part)
-
-
-def _check_limits(limits: GenerationSettings, *, now: float, started: float, last: float, spoke: bool) -> None:
-    """The three watchdogs.
-
-    Raises:
-        TeacherFault: one of them barks.
-    """
-    if now - started > limits.total_timeout:
-        raise TeacherFault("timeout", f"No end after {limits.total_timeout:.0f} s (generation.total_timeout).")
-    if not spoke and now - started > limits.first_line_timeout:
-        raise TeacherFault("timeout", f"No line in {limits.first_line_timeout:.0f} s (generation.first_line_timeout).")
-    if now - last > limits.silence_timeout:
-        raise TeacherFault("timeout", f"Silent for {limits.silence_timeout:.0f} s (generation.silence_timeout).")
 
 
 def _tool_fault() -> TeacherFault:
@@ -317,11 +323,20 @@ def _temporary_root() -> Path:
     raise TeacherFault("protocol", "Every folder for temporary files lies in a git repository.", "Set TMPDIR.")
 
 
-def _read_outcome(folder: Path) -> Outcome | None:
-    try:
-        return msgspec.json.decode((folder / "exit.json").read_bytes(), type=Outcome)
-    except (OSError, msgspec.DecodeError):
-        return None
+def _judge(folder: Path, kimi: Kimi, code: int) -> Answer:
+    """The answer of a call that has ended, or the fault that it ended in: a tool goes first, then the exit code."""
+    output = _read(folder / OUT, MAX_OUTPUT)
+    lines = kimi_output.read_lines(output)
+    if kimi_output.uses_tool(lines):
+        raise _tool_fault()
+    errors = _read(folder / ERR, _TAIL)
+    if code != 0:
+        raise classify(kimi.dialect, code, output[-_TAIL:], errors)
+    text = kimi_output.answer_text(lines)
+    if text and (kimi.dialect == "kimi-legacy" or kimi_output.ended_well(lines)):
+        return Answer(text=text, metadata={"recipe": prompts.RECIPE})
+    said = clean(errors or output).strip()[:200] or "nothing"
+    raise TeacherFault("protocol", f"kimi ended without an answer; it said: {said}", "Run kimi by hand to see more.")
 
 
 def _read(path: Path, limit: int) -> str:

@@ -18,12 +18,14 @@ LineKind = Literal["version", "text", "tool", "retry", "end", "other"]
 
 @dataclass(frozen=True)
 class OutputLine:
-    """One line: what it is, and its text (an assistant's words, or why a step is tried again)."""
+    """One line: what it is, and its text (an assistant's words, why a step is tried again, or the version)."""
 
     kind: LineKind
     text: str = ""
     delay: float | None = None
     """Seconds until Kimi tries again by itself."""
+    status: int | None = None
+    """HTTP status for which it does."""
 
 
 class _Part(msgspec.Struct, frozen=True):
@@ -38,6 +40,8 @@ class _Line(msgspec.Struct, frozen=True):
     tool_calls: list[msgspec.Raw] | None = None
     delay_ms: float | None = None
     error_message: str = ""
+    status_code: int | None = None
+    version: str = ""
 
 
 _decoder: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
@@ -60,7 +64,8 @@ def read_line(line: str) -> OutputLine:
         return OutputLine("text", _text(found.content))
     if found.role == "meta":
         delay = None if found.delay_ms is None else found.delay_ms / 1000
-        return OutputLine(_META.get(found.type, "other"), found.error_message, delay)
+        text = found.error_message or found.version
+        return OutputLine(_META.get(found.type, "other"), text, delay, found.status_code)
     return OutputLine("other", line)
 
 

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from hegelion_core.dialectic import prompts
 from hegelion_core.dialectic.parsing import clean
+from hegelion_core.settings import TeacherSettings
 from hegelion_core.teachers.faults import login_hint
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.teacher import Call, TeacherFault
@@ -31,8 +32,9 @@ _SET = {
     "KIMI_CODE_NO_AUTO_UPDATE": "1",
     "KIMI_CLI_NO_AUTO_UPDATE": "1",
     "KIMI_DISABLE_CRON": "1",
-    # Waiting and trying again is this program's business: it knows of the other instances.
-    "KIMI_LOOP_MAX_ATTEMPTS_PER_STEP": "1",
+    # Waiting and trying again is this program's business: it knows of the other instances. But only before a second
+    # attempt does Kimi Code say how long the provider wants it to wait; the call is stopped there.
+    "KIMI_LOOP_MAX_ATTEMPTS_PER_STEP": "2",
     "NO_COLOR": "1",
     # The legacy program breaks its error messages at the terminal's width.
     "COLUMNS": "4000",
@@ -56,10 +58,21 @@ agent:
 """
 
 
-def child_environment(environment: Mapping[str, str]) -> dict[str, str]:
-    """The whole environment of a Kimi process: what it needs to run, and Kimi's own settings."""
+def child_environment(environment: Mapping[str, str], settings: TeacherSettings) -> dict[str, str]:
+    """The whole environment of a Kimi process: what it needs to run, Kimi's own settings, and ours for the model."""
     kept = {name: value for name, value in environment.items() if name in _KEPT or name.startswith(("LC_", "KIMI_"))}
-    return kept | _SET
+    return kept | _SET | _sampling(settings)
+
+
+def _sampling(settings: TeacherSettings) -> dict[str, str]:
+    """Both programs read these; how far a provider follows them is its own affair (docs/teachers.md)."""
+    given = {
+        "KIMI_MODEL_TEMPERATURE": settings.temperature,
+        "KIMI_MODEL_TOP_P": settings.top_p,
+        "KIMI_MODEL_MAX_COMPLETION_TOKENS": settings.max_new_tokens,
+        "KIMI_MODEL_THINKING_EFFORT": None if settings.thinking == "default" else settings.thinking,
+    }
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def write_agent(folder: Path, dialect: Dialect) -> Path:
@@ -74,7 +87,7 @@ def write_agent(folder: Path, dialect: Dialect) -> Path:
     return agent
 
 
-def command(kimi: Kimi, agent: Path, model: str | None, call: Call) -> list[str]:
+def command(kimi: Kimi, agent: Path, settings: TeacherSettings, call: Call) -> list[str]:
     """The command line of one call.
 
     Raises:
@@ -89,7 +102,9 @@ def command(kimi: Kimi, agent: Path, model: str | None, call: Call) -> list[str]
             "It is set aside. A lower generation.max_prompt_chars leaves such prompts out from the start.",
         )
     unattended = [] if kimi.dialect == "kimi-code" else ["--print", "--max-retries-per-step", "1"]
-    alias = ["--model", model] if model else []
+    if kimi.dialect == "kimi-legacy" and settings.thinking != "default":
+        unattended.append("--thinking" if settings.thinking == "on" else "--no-thinking")
+    alias = ["--model", settings.model] if settings.model else []
     output = ["--output-format", "stream-json"]
     return [str(kimi.path), *unattended, *alias, "--agent-file", str(agent), *output, "-p", text]
 

@@ -28,6 +28,8 @@ class Usage:
     completion_tokens: int
     truncated: bool
     """The token limit cut the answer; the program's own output does not say so."""
+    summarised: bool = False
+    """The program found the prompt too long, put a summary in its place and answered that."""
 
 
 _Tokens = dict[str, int]
@@ -49,6 +51,7 @@ class _Message(msgspec.Struct, frozen=True):
 
 
 class _Line(msgspec.Struct, frozen=True):
+    type: str = ""
     event: _Event = _Event()
     message: _Message = _Message()
 
@@ -59,12 +62,13 @@ _decoder: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
 def read_usage(wire: Iterable[bytes]) -> Usage | None:
     """The token counts in the lines of a session's ``wire.jsonl``; none where it tells none."""
     counted: list[_Tokens] = []
-    truncated = False
+    truncated = summarised = False
     for line in wire:
         try:
             found = _decoder.decode(line)
         except msgspec.DecodeError:
             continue  # a record of another kind
+        summarised |= found.type == "full_compaction.begin" or found.event.type == "full_compaction.begin"
         tokens = found.message.payload.token_usage
         if found.event.type == "step.end":
             tokens = found.event.usage
@@ -74,7 +78,7 @@ def read_usage(wire: Iterable[bytes]) -> Usage | None:
     if not counted:
         return None
     read = sum(count for tokens in counted for name, count in tokens.items() if name.startswith("input"))
-    return Usage(read, sum(tokens.get("output", 0) for tokens in counted), truncated)
+    return Usage(read, sum(tokens.get("output", 0) for tokens in counted), truncated, summarised)
 
 
 def usage_of(home: Path, dialect: Dialect, workdir: Path) -> Usage | None:

@@ -21,12 +21,14 @@ from hegelion_core.jobs import environment, write_job
 from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Child, Supervisor
-from hegelion_core.teachers.teacher import REQUEST, Answer, Call, TeacherFault, TeacherInfo
+from hegelion_core.teachers.teacher import OUT, REQUEST, Answer, Call, TeacherFault, TeacherInfo
 from hegelion_core.workspace import RunFolder, Workspace
 
 NAME = "local"
 ENGINE = "hegelion_core.teachers.local_engine"
-OUT = "out"
+MAX_NEW_TOKENS = 300
+TEMPERATURE = 0.7
+"""What holds unless the settings say otherwise."""
 
 
 class _Line(msgspec.Struct, frozen=True, kw_only=True):
@@ -96,6 +98,9 @@ class LocalTeacher:
                 raise
             return self._info
 
+    async def prove(self, log: Callable[[str], None]) -> None:
+        """Nothing is to show: the engine writes text and has no tools."""
+
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
         """Have the engine answer; starts it again if it has died since.
 
@@ -143,8 +148,8 @@ class LocalTeacher:
         arguments = {
             "calls": str(self._run.calls),
             "model": teacher.model or BUNDLED,
-            "max_new_tokens": str(teacher.max_new_tokens),
-            "temperature": str(teacher.temperature),
+            "max_new_tokens": str(teacher.max_new_tokens or MAX_NEW_TOKENS),
+            "temperature": str(TEMPERATURE if teacher.temperature is None else teacher.temperature),
             "seed": str(generation.seed),
             "batch": str(teacher.batch * generation.instances),
         }

@@ -28,7 +28,8 @@ FaultKind = Literal[
 ]
 
 
-REQUEST = "request.json"
+REQUEST, OUT, ERR = "request.json", "out", "err"
+"""Files of a call's folder: what is asked, and the teacher's raw output on both streams."""
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
@@ -76,6 +77,10 @@ class TeacherFault(Exception):
         self.hint = hint
         self.retry_after = retry_after
 
+    def redacted(self, redact: Callable[[str], str]) -> TeacherFault:
+        """The same fault without credentials, which providers like to quote."""
+        return TeacherFault(self.kind, redact(self.message), redact(self.hint), self.retry_after)
+
 
 class Teacher(Protocol):
     """A source of dialectical answers."""
@@ -89,6 +94,13 @@ class Teacher(Protocol):
 
         Raises:
             TeacherFault: it is not there, not logged in, or does not work.
+        """
+
+    async def prove(self, log: Callable[[str], None]) -> None:
+        """Show, once a program version, that orders inside a prompt are not obeyed; at once where nothing is to show.
+
+        Raises:
+            TeacherFault: ``tool_use``, it obeyed and must not be used; any other class, not known yet: try again.
         """
 
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:

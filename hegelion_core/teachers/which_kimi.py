@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 from hegelion_core.dialectic.parsing import clean
 from hegelion_core.supervisor import Supervisor
@@ -55,8 +56,23 @@ def read_version(path: Path, text: str) -> Kimi:
     raise TeacherFault("protocol", f"{path} --version said {shown!r}, so this is no known Kimi.", f"{INSTALL}.")
 
 
+class Memory(Protocol):
+    """What is known of programs from earlier."""
+
+    def version(self, program: Path) -> Kimi | None:
+        """What a program is, if that is known."""
+
+    def learn_version(self, kimi: Kimi) -> None:
+        """A program said what it is."""
+
+
 async def find_kimi(
-    name: str, path: str, supervisor: Supervisor, environment: Mapping[str, str], seconds: float = PROBE_TIMEOUT
+    name: str,
+    path: str,
+    supervisor: Supervisor,
+    environment: Mapping[str, str],
+    seconds: float = PROBE_TIMEOUT,
+    known: Memory | None = None,
 ) -> Kimi:
     """The first ``kimi`` that can be used and is the wanted one.
 
@@ -66,6 +82,7 @@ async def find_kimi(
         supervisor: runs ``kimi --version``.
         environment: the whole environment of that child.
         seconds: how long each probe may take.
+        known: is asked before a program, and told what it says.
 
     Raises:
         TeacherFault: none is there, or why each that is there can't be used.
@@ -73,7 +90,11 @@ async def find_kimi(
     faults: list[TeacherFault] = []
     for candidate in _candidates(path):
         try:
-            kimi = await _probe(candidate, supervisor, environment, seconds)
+            kimi = known.version(candidate) if known is not None else None
+            if kimi is None:
+                kimi = await _probe(candidate, supervisor, environment, seconds)
+                if known is not None:
+                    known.learn_version(kimi)
         except TeacherFault as fault:
             faults.append(fault)
             continue

@@ -23,6 +23,7 @@ from hegelion_tui.widgets.deck import Deck
 from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.widgets.lines import (
     Banner,
+    GenerationFacts,
     Notices,
     PressureLine,
     RunHeader,
@@ -60,6 +61,7 @@ class MainScreen(Screen[None]):
         with Vertical(id="status"):
             yield Stages().data_bind(*bound)
             yield SampleProgress().data_bind(*bound)
+            yield GenerationFacts().data_bind(*bound)
             yield TrainingProgress().data_bind(*bound)
             yield PressureLine().data_bind(*bound, MainScreen.pressure)
         yield Deck(self._place).data_bind(*bound)

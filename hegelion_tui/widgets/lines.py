@@ -76,6 +76,17 @@ class SampleProgress(StateLine):
         return wording.sample_progress(self.state, self.now, self.size.width)
 
 
+class GenerationFacts(StateLine):
+    """What generation costs and how it goes; takes no room before the first request."""
+
+    def watch_state(self, state: RunState) -> None:
+        self.set_class(not state.requests, "-absent")
+        self.set_class(state.stages["generate"].status == "running", "-running")
+
+    def render(self) -> Content:
+        return wording.generation_facts(self.state, self.size.width) or Content("")
+
+
 class TrainingProgress(StateLine):
     """Steps done; takes no room before training."""
 

@@ -91,7 +91,9 @@ async def test_a_good_sample(real: Real) -> None:
     sample = contract.make_sample(QUERY, answer, prompt_id="p-1", system="", metadata=answer.metadata)
     assert "cities ban cars" in sample.hegelion_trace.thesis
     assert answer.completion_tokens
-    assert real.teacher.read_answer(real.calls / "c1") == answer
+    salvaged = real.teacher.read_answer(real.calls / "c1")
+    assert salvaged is not None
+    assert salvaged.text == answer.text
     (asked,) = real.server.requests
     assert asked.tools == []
     assert asked.system_text.strip() == TEACHER_SYSTEM

@@ -28,20 +28,8 @@ ERRORS = {
     "transient": "provider.overloaded: 529 The engine is currently overloaded, please try again later",
     "filtered": "provider.api_error: 400 Provider safety policy blocked the response",
 }
-BEHAVIOURS = (
-    *ERRORS,
-    "good",
-    "bad",
-    "cut",
-    "tool",
-    "mute",
-    "hang",
-    "stubborn",
-    "silent_end",
-    "flood",
-    "killed",
-    "hook",
-)
+STEERING = "\x1b]0;title\x07\x1b[2J\x1b[31mred\x9b31m [bold red]markup[/] \u202e\x00turned"
+"""What steers a terminal, and what two libraries take for markup."""
 
 
 def install(folder: Path) -> Path:
@@ -70,6 +58,8 @@ def main(arguments: list[str]) -> int:
     if not legacy:
         say({"role": "meta", "type": "system.version", "version": version})
     time.sleep(float(os.environ.get("KIMI_FAKE_SECONDS", "0")))
+    if behaviour == "rude":
+        return fail(f"provider.overloaded: 529 {STEERING}", legacy)
     if behaviour in ERRORS:
         return fail(ERRORS[behaviour], legacy)
     return perform(behaviour, arguments[arguments.index("-p") + 1], legacy)
@@ -87,8 +77,13 @@ def perform(behaviour: str, prompt: str, legacy: bool) -> int:
     if behaviour == "cut":
         say({"role": "assistant", "content": text[: len(text) // 2]})
         return fail("provider.connection_error: terminated", legacy)
+    if behaviour == "escapes":
+        text = text.replace("</thought>", f"</thought> {STEERING}")
+        print(STEERING, flush=True)
     parts = [{"type": "think", "think": "hm"}, {"type": "text", "text": text}]
     say({"role": "assistant", "content": parts if legacy else text})
+    if behaviour == "writes":
+        Path("canary").touch()
     if behaviour == "hook":
         say({"role": "assistant", "content": "A hook of the user says hello."})
     if not legacy:
@@ -111,6 +106,27 @@ def flood() -> None:
         print("x" * 65536)
 
 
+def write_one_long_line() -> None:
+    for _ in range(100):
+        sys.stdout.write("x" * (1 << 20))
+    sys.stdout.flush()
+
+
+def flood_errors() -> None:
+    while True:
+        print("e" * 65536, file=sys.stderr)
+
+
+def leave_a_grandchild() -> None:
+    """Fork one that stays, in a session of its own, deaf to SIGTERM; then hang."""
+    if os.fork() == 0:
+        os.setsid()
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        hang()
+    say({"role": "meta", "type": "forked"})
+    hang()
+
+
 def kill_itself() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -119,14 +135,35 @@ def say_nothing() -> None:
     """End well, without a word."""
 
 
+def retry() -> None:
+    say(
+        {
+            "role": "meta",
+            "type": "turn.step.retrying",
+            "failed_attempt": 1,
+            "next_attempt": 2,
+            "max_attempts": 2,
+            "delay_ms": 1_152_000,
+            "error_name": "APIProviderRateLimitError",
+            "error_message": "429 Your account reached max RPM: 3",
+            "status_code": 429,
+        }
+    )
+    hang()
+
+
 DEAD_ENDS = {
+    "retry": retry,
     "hang": hang,
     "stubborn": ignore_sigterm,
     "flood": flood,
     "killed": kill_itself,
     "silent_end": say_nothing,
+    "long_line": write_one_long_line,
+    "flood_errors": flood_errors,
+    "grandchild": leave_a_grandchild,
 }
-BEHAVIOURS = (*ERRORS, *DEAD_ENDS, "good", "bad", "cut", "tool", "mute", "hook")
+BEHAVIOURS = (*ERRORS, *DEAD_ENDS, "good", "bad", "cut", "tool", "writes", "mute", "hook", "escapes", "rude")
 
 
 def answer(prompt: str) -> str:

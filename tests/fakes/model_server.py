@@ -5,16 +5,19 @@
         ...  # the third request and all later ones get a good answer
         assert server.requests[0].messages[-1]["role"] == "user"
 
-``python -m tests.fakes.model_server`` runs one until it is ended and prints its address.
+``python -m tests.fakes.model_server [--port N] [--seconds S]`` runs one until it is ended and prints its address; each
+answer takes S seconds. It serves hundreds of requests at once.
 """
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import json
+import select
 import threading
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -30,18 +33,36 @@ class Reply:
     """A text. ``finish="length"`` says that the token limit cut it."""
 
     text: str
-    finish: Literal["stop", "length"] = "stop"
+    finish: str = "stop"
     seconds: float = 0.0
     """How long the model thinks first."""
+    pause: float = 0.0
+    """Seconds between two pieces of the stream."""
+    reasoning: str = ""
+    """What the model thinks before the text, as ``reasoning_field``."""
+    reasoning_field: str = "reasoning_content"
+    usage: bool = True
+    """Whether tokens are counted."""
+    done: Literal["done", "closed", "open"] = "done"
+    """After the last piece: ``[DONE]``; the end of the body without it; or a connection that is left open."""
 
 
 @dataclass(frozen=True)
 class Failure:
-    """An HTTP error with a body."""
+    """An HTTP error with a body; text is sent as a web page."""
 
     status: int
-    body: Json
+    body: Mapping[str, object] | str
     headers: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Raw:
+    """A body as it is, with status 200; ``pieces`` are sent with ``pause`` seconds between them."""
+
+    pieces: tuple[bytes, ...]
+    content_type: str = "text/event-stream"
+    pause: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -54,7 +75,9 @@ class ToolCall:
 
 @dataclass(frozen=True)
 class Hang:
-    """Nothing is sent until the client goes away or the server closes."""
+    """Nothing is sent until the server closes. ``gone`` is set when the client goes away before that."""
+
+    gone: threading.Event = field(default_factory=threading.Event, compare=False)
 
 
 @dataclass(frozen=True)
@@ -64,7 +87,7 @@ class Cut:
     text: str = "<thought>\n**THESIS**: A start"
 
 
-Action = Reply | Failure | ToolCall | Hang | Cut
+Action = Reply | Failure | ToolCall | Hang | Cut | Raw
 
 
 def _error(type_: str, message: str) -> Json:
@@ -87,6 +110,8 @@ class Request:
     body: Json
     size: int
     """Bytes of the body."""
+    headers: dict[str, str] = field(default_factory=dict)
+    """Names in lower case."""
 
     @property
     def messages(self) -> list[Json]:
@@ -114,7 +139,15 @@ def good_answer(request: Request) -> Action:
 class ModelServer:
     """Serves ``/v1/chat/completions``, streamed or not, on a free loopback port."""
 
-    def __init__(self, port: int = 0, respond: Callable[[Request], Action] = good_answer) -> None:
+    def __init__(
+        self, port: int = 0, respond: Callable[[Request], Action] = good_answer, *, latency: float = 0.0
+    ) -> None:
+        self.latency = latency
+        """Seconds that each good answer takes, on top of the reply's own."""
+        self.models: Json | Failure | None = {"data": [{"id": "test-model", "object": "model", "created": 0}]}
+        """What ``/v1/models`` lists; none: there is no such route."""
+        self.chat = True
+        """Whether there is ``/v1/chat/completions``."""
         self.script: deque[Action] = deque()
         """What the next requests get, in order; afterwards ``respond`` decides."""
         self.respond = respond
@@ -155,6 +188,7 @@ def _text(content: object) -> str:
 
 class _Http(ThreadingHTTPServer):
     daemon_threads = True
+    request_queue_size = 512  # the default, 5, refuses connections when many come at once
 
     def __init__(self, address: tuple[str, int], model: ModelServer) -> None:
         super().__init__(address, _Handler)
@@ -169,53 +203,90 @@ class _Handler(BaseHTTPRequestHandler):
         """Quiet."""
 
     def do_GET(self) -> None:
-        self._json(200, {"object": "list", "data": [{"id": "test-model", "object": "model", "created": 0}]})
+        models = self.server.model.models
+        if models is None or not self.path.endswith("/models"):
+            self._json(404, _error("not_found", self.path))
+        elif isinstance(models, Failure):
+            self._json(models.status, models.body, models.headers)
+        else:
+            self._json(200, {"object": "list", **models})
 
     def do_POST(self) -> None:
         raw = self.rfile.read(int(self.headers.get("Content-Length", "0")))
-        request = Request(self.path, json.loads(raw), len(raw))
-        if not self.path.endswith("/chat/completions"):
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        request = Request(self.path, json.loads(raw), len(raw), headers)
+        if not (self.server.model.chat and self.path.endswith("/chat/completions")):
             self._json(404, _error("not_found", self.path))
-            return
-        action = self.server.model.take(request)
+        elif not request.messages:
+            self._json(400, _error("invalid_request_error", "messages: field required"))
+        else:
+            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client was stopped
+                self._act(self.server.model.take(request), request)
+
+    def _act(self, action: Action, request: Request) -> None:
         if isinstance(action, Failure):
             self._json(action.status, action.body, action.headers)
         elif isinstance(action, Hang):
-            self.server.model.closing.wait()
-            self.close_connection = True
+            self._wait_for_the_end(action)
+        elif isinstance(action, Raw):
+            self._raw(action)
         else:
-            with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the client was stopped
-                self._answer(action, streamed=bool(request.body.get("stream")))
+            self._answer(action, streamed=bool(request.body.get("stream")))
+
+    def _wait_for_the_end(self, action: Hang) -> None:
+        self.close_connection = True
+        while not self.server.model.closing.is_set():
+            readable, _, _ = select.select([self.connection], [], [], 0.05)
+            if readable and not self.connection.recv(1):
+                action.gone.set()
+                return
 
     def _answer(self, action: Reply | ToolCall | Cut, *, streamed: bool) -> None:
-        if isinstance(action, Reply) and action.seconds:
-            self.server.model.closing.wait(action.seconds)
+        if isinstance(action, Reply):
+            self.server.model.closing.wait(action.seconds + self.server.model.latency)
         if streamed:
             self._stream(action)
         else:
             self._json(200, _completion(action))
 
-    def _json(self, status: int, body: Json, headers: dict[str, str] | None = None) -> None:
-        data = json.dumps(body).encode()
+    def _raw(self, action: Raw) -> None:
+        self._begin(action.content_type)
+        for piece in action.pieces:
+            self._chunk(piece)
+            self.server.model.closing.wait(action.pause)
+        self._chunk(b"")
+
+    def _json(self, status: int, body: Mapping[str, object] | str, headers: dict[str, str] | None = None) -> None:
+        page = isinstance(body, str)
+        data = body.encode() if isinstance(body, str) else json.dumps(body).encode()
         self.send_response(status)
-        self.send_header("Content-Type", "application/json")
+        self.send_header("Content-Type", "text/html" if page else "application/json")
         self.send_header("Content-Length", str(len(data)))
         for name, value in (headers or {}).items():
             self.send_header(name, value)
         self.end_headers()
         self.wfile.write(data)
 
-    def _stream(self, action: Reply | ToolCall | Cut) -> None:
+    def _begin(self, content_type: str) -> None:
         self.send_response(200)
-        self.send_header("Content-Type", "text/event-stream")
+        self.send_header("Content-Type", content_type)
         self.send_header("Transfer-Encoding", "chunked")
         self.end_headers()
+
+    def _stream(self, action: Reply | ToolCall | Cut) -> None:
+        self._begin("text/event-stream")
         for chunk in _chunks(action):
             self._chunk(f"data: {json.dumps(chunk)}\n\n".encode())
+            if isinstance(action, Reply) and action.pause:
+                self.server.model.closing.wait(action.pause)
         if isinstance(action, Cut):  # no end: neither of the answer nor of the chunked body
             self.close_connection = True
             return
-        self._chunk(b"data: [DONE]\n\n")
+        if isinstance(action, Reply) and action.done == "open":
+            self._wait_for_the_end(Hang())
+            return
+        if not isinstance(action, Reply) or action.done == "done":
+            self._chunk(b"data: [DONE]\n\n")
         self._chunk(b"")
 
     def _chunk(self, data: bytes) -> None:
@@ -246,11 +317,15 @@ def _chunks(action: Reply | ToolCall | Cut) -> Iterator[Json]:
         yield chunk({}, "tool_calls")
         yield {**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _usage("")}
         return
+    if isinstance(action, Reply):
+        for start in range(0, len(action.reasoning), 80):
+            yield chunk({action.reasoning_field: action.reasoning[start : start + 80]})
     for start in range(0, len(action.text), 80):
         yield chunk({"content": action.text[start : start + 80]})
     if isinstance(action, Reply):
         yield chunk({}, action.finish)
-        yield {**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _usage(action.text)}
+        if action.usage:
+            yield {**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _usage(action.text)}
 
 
 def _completion(action: Reply | ToolCall | Cut) -> Json:
@@ -261,10 +336,21 @@ def _completion(action: Reply | ToolCall | Cut) -> Json:
         message = {"role": "assistant", "content": action.text}
         finish, text = (action.finish if isinstance(action, Reply) else "length"), action.text
     choice = {"index": 0, "message": message, "finish_reason": finish}
-    return {**_HEAD, "object": "chat.completion", "choices": [choice], "usage": _usage(text)}
+    usage: Json = {} if isinstance(action, Reply) and not action.usage else {"usage": _usage(text)}
+    return {**_HEAD, "object": "chat.completion", "choices": [choice], **usage}
+
+
+def main() -> None:
+    """Run one until it is ended."""
+    parser = argparse.ArgumentParser(description="An OpenAI-compatible model server that answers dialectically.")
+    parser.add_argument("--port", type=int, default=0, help="0: any that is free")
+    parser.add_argument("--seconds", type=float, default=0.0, help="how long each answer takes")
+    given = parser.parse_args()
+    with ModelServer(given.port, latency=given.seconds) as running:
+        print(running.url, flush=True)
+        threading.Event().wait()
 
 
 if __name__ == "__main__":
-    with ModelServer() as running:
-        print(running.url, flush=True)
-        threading.Event().wait()
+    with contextlib.suppress(KeyboardInterrupt):
+        main()

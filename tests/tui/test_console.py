@@ -81,7 +81,7 @@ async def test_progress_tells_share_rate_and_time_left(run: FakeOperations) -> N
         run.feed(e.SampleRejected(instance=2, prompt_id="p", reason="no antithesis"))
         text = await until_shown(pilot, "5 of 20 · 83% accepted · 1.0/min · 15m 00s left")
         assert "5 accepted" in text
-        assert "generator 2 · 1 rejected" in text
+        assert "generator 2 · rejected: no antithesis 0s ago · 1 rejected" in text
 
 
 async def test_header_names_project_teacher_student_and_core(run: FakeOperations) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.settings import DEMO, Settings, names, resolve
+from hegelion_core.settings import DEFAULT_LIMIT, DEMO, Settings, names, resolve
 
 
 def test_the_defaults_are_the_guides() -> None:
@@ -15,7 +15,8 @@ def test_the_defaults_are_the_guides() -> None:
     assert settings.generation.teacher == "kimi-cli"
     assert settings.generation.dataset == "HuggingFaceH4/ultrafeedback_binarized"
     assert settings.generation.split == "train_prefs"
-    assert settings.generation.limit == 500
+    assert settings.generation.limit is None
+    assert DEFAULT_LIMIT == 500
     assert settings.generation.instances == 2
     assert str(settings.generation.output) == "artifacts/data/hegelion_kimi_training_data.jsonl"
     assert str(settings.conversion.output) == "artifacts/data/hegelion_scu_ready.jsonl"

@@ -52,7 +52,7 @@ def test_an_accepted_sample_tells_rate_eta_and_share() -> None:
 
 def test_every_event_can_be_described() -> None:
     """An event without words of its own gives an empty line, never an error."""
-    assert describe(e.GenerationResumed(), RunState()) == ""
+    assert describe(e.ChildStarted(name="train", pid=1), RunState()) == ""
     assert (
         describe(e.CheckFailed(name="disk", detail="full.", fix="Make room."), RunState())
         == "  FAIL  disk: full. Make room."

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, reject
 from hypothesis import strategies as st
 
 from hegelion_core.conversion.chat_template import ChatTokenizer, Message, load_tokenizer
@@ -118,7 +118,11 @@ def test_a_row_cannot_forge_special_tokens(
         return sum(i in special for i in tokenizer.encode(format_.row(sample).text, add_special_tokens=False))
 
     parts = ParsedOutput(f"A {trace}.", f"B {trace}.", f"C {trace}.", f"D {answer}")
-    assert count(make_sample(parts, f"Q {question}", f"S {system}")) == count(make_sample())
+    try:
+        found = count(make_sample(parts, f"Q {question}", f"S {system}"))
+    except SampleFault:
+        reject()  # the contract keeps it out
+    assert found == count(make_sample())
 
 
 def test_what_was_neutralised_still_reads_the_same(plain: ChatTokenizer) -> None:

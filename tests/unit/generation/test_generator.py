@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import sys
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +17,7 @@ from hegelion_core.dialectic.contract import make_sample
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog, EventReader
-from hegelion_core.generation import generator as generator_module
+from hegelion_core.generation import breaker, pacing
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.generator import Generator
 from hegelion_core.generation.prompts import Prompt
@@ -31,6 +32,14 @@ GOOD = (
     "**SYNTHESIS**: Freedom of movement is worth having where its costs fall on the mover.\n</thought>\n"
     "Keep cars where nothing else goes, and price them where something does."
 )
+HOLDER = """
+import sys
+from pathlib import Path
+from hegelion_core.generation.claims import Claims
+claims = Claims(Path(sys.argv[1]))
+print(all([claims.take(name) for name in sys.argv[2:]]), flush=True)
+sys.stdin.read()
+"""
 Script = Callable[[Call], Answer | TeacherFault]
 
 
@@ -45,6 +54,8 @@ class ScriptedTeacher:
         self.gate = asyncio.Event()
         self.gate.set()
         self._calls_per_instance = calls_per_instance
+        self.proofs = 0
+        self.doubts: list[TeacherFault] = []
 
     @property
     def calls_per_instance(self) -> int:
@@ -68,9 +79,15 @@ class ScriptedTeacher:
             raise result
         return result
 
+    async def prove(self, log: Callable[[str], None]) -> None:
+        self.proofs += 1
+        if self.doubts:
+            raise self.doubts.pop(0)
+
     def read_answer(self, folder: Path) -> Answer | None:
         out = folder / "out"
-        return Answer(text=out.read_text()) if out.exists() else None
+        text = out.read_text() if out.exists() else ""
+        return Answer(text=text) if "</thought>" in text else None
 
     async def close(self) -> None:
         pass
@@ -79,7 +96,7 @@ class ScriptedTeacher:
 class Bench:
     """A generator on a folder, and what came of it."""
 
-    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: int) -> None:
+    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: float) -> None:
         self.place = Workspace(tmp_path)
         self.run = RunFolder(tmp_path / "run")
         self.run.spool.mkdir(parents=True, exist_ok=True)
@@ -89,10 +106,12 @@ class Bench:
         texts = [f"Should city number {n} ban cars?" for n in range(prompts)]
         self.prompts = [Prompt(id=prompt_id(text), text=text, source="test", row=n) for n, text in enumerate(texts)]
         self.teacher = teacher
+        generation = GenerationSettings.model_validate({"limit": 10, "instances": 2, "quota_wait": 0, **settings})
         self.generator = Generator(
             run=self.run,
             place=self.place,
-            settings=GenerationSettings.model_validate({"limit": 10, "instances": 2, **settings}),
+            settings=generation,
+            target=generation.limit or 0,
             teacher=teacher,
             store=self.store,
             claims=self.claims,
@@ -103,15 +122,18 @@ class Bench:
     def events(self) -> list[e.AnyEvent]:
         return EventReader(self.run.events).read()
 
-    def reasons(self) -> list[str]:
+    def rejected(self) -> list[dict[str, str]]:
         if not self.store.rejected_path.exists():
             return []
-        return [json.loads(line)["reason"] for line in self.store.rejected_path.read_text().splitlines()]
+        return [json.loads(line) for line in self.store.rejected_path.read_text().splitlines()]
+
+    def reasons(self) -> list[str]:
+        return [row["reason"] for row in self.rejected()]
 
 
 @pytest.fixture(autouse=True)
 def no_backoff(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(generator_module, "BACKOFF", 0.0)
+    monkeypatch.setattr(pacing, "BACKOFF", 0.0)
 
 
 def good(call: Call) -> Answer:
@@ -173,12 +195,79 @@ async def test_a_prompt_is_set_aside_after_its_last_attempt_and_stays_so(tmp_pat
     assert bad not in {call.prompt_id for call in again.calls}
 
 
-async def test_transient_failures_are_tried_again(tmp_path: Path) -> None:
-    teacher = ScriptedTeacher(lambda call: fault("transient") if call.attempt == 1 else good(call))
-    bench = Bench(tmp_path, teacher, limit=5, prompts=5)
+async def test_what_the_service_is_to_blame_for_is_tried_again_and_counts_against_no_prompt(tmp_path: Path) -> None:
+    """An outage over the first 20 calls, with three prompts and one attempt each."""
+    teacher = ScriptedTeacher(lambda call: fault("transient") if len(teacher.calls) <= 20 else good(call))
+    bench = Bench(tmp_path, teacher, limit=3, prompts=3, max_attempts=1)
     await bench.generator.run()
-    assert bench.store.accepted == 5
-    assert bench.log.state.failed_by_kind == {"transient": 5}
+    assert bench.store.accepted == 3
+    assert bench.log.state.failed_by_kind == {"transient": 20}
+    assert {event.counted for event in bench.events() if isinstance(event, e.RequestFailed)} == {False}
+    assert teacher.most_in_flight == 2
+    assert [(row["kind"], row["reason"]) for row in bench.rejected()] == [("failed", "transient")] * 20
+
+
+async def test_a_prompt_that_brings_the_service_down_each_time_is_set_aside(tmp_path: Path) -> None:
+    poison = prompt_id("Should city number 3 ban cars?")
+    teacher = ScriptedTeacher(lambda call: fault("transient") if call.prompt_id == poison else good(call))
+    bench = Bench(tmp_path, teacher, limit=9, prompts=10, max_attempts=1)
+    await bench.generator.run()
+    assert list(bench.log.state.set_aside) == [poison]
+
+
+async def test_a_rate_limit_slows_all_down_and_what_the_provider_asks_for_is_told(tmp_path: Path) -> None:
+    limit = TeacherFault("rate", "slow down", "fewer instances", retry_after=0.01)
+    teacher = ScriptedTeacher(lambda call: limit if len(teacher.calls) <= 8 else good(call))
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher, instances=8, limit=20)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 8:
+        await asyncio.sleep(0)
+    teacher.gate.set()
+    await task
+    assert bench.store.accepted == 20
+    paces = [event.allowed for event in bench.events() if isinstance(event, e.PaceChanged)]
+    assert paces[0] == 4
+    assert max(paces) <= 8
+    assert not bench.log.state.attempts
+    assert not bench.log.state.set_aside
+
+
+async def test_a_quota_is_waited_for_in_plain_words_and_ends_in_one_call(tmp_path: Path) -> None:
+    refills = TeacherFault("quota", "usage limit", "it refills", retry_after=3.2)
+    teacher = ScriptedTeacher(lambda call: refills if len(teacher.calls) == 1 else good(call))
+    bench = Bench(tmp_path, teacher, instances=1, limit=2, quota_wait=60)
+    await bench.generator.run()
+    assert bench.store.accepted == 2
+    paused = [event for event in bench.events() if isinstance(event, e.GenerationPaused)]
+    assert [(event.kind, event.advice) for event in paused] == [("quota", "it refills")]
+    assert paused[0].until == pytest.approx(paused[0].at + 3.2, abs=0.5)
+    assert [type(event) for event in bench.events()].count(e.GenerationResumed) == 1
+    assert not bench.log.state.paused
+
+
+async def test_a_stop_ends_the_wait_for_a_quota(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: TeacherFault("quota", "usage limit", "", retry_after=3600.0))
+    bench = Bench(tmp_path, teacher, quota_wait=7200)
+    task = asyncio.create_task(bench.generator.run())
+    while not bench.log.state.paused:
+        await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+
+
+async def test_the_teacher_proves_itself_before_it_sees_a_prompt(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.doubts = [fault("transient"), fault("timeout")]
+    bench = Bench(tmp_path, teacher, limit=1)
+    await bench.generator.run()
+    assert teacher.proofs == 3
+    unsafe = ScriptedTeacher(good)
+    unsafe.doubts = [fault("tool_use")]
+    with pytest.raises(UserError, match="it is tool_use"):
+        await Bench(tmp_path, unsafe, limit=2).generator.run()
+    assert not unsafe.calls
 
 
 @pytest.mark.parametrize(
@@ -202,21 +291,28 @@ async def test_what_no_retry_can_mend_ends_the_generation_at_once(
     assert len(teacher.calls) <= 5
 
 
-async def test_the_breaker_ends_a_run_in_which_everything_fails(tmp_path: Path) -> None:
-    teacher = ScriptedTeacher(lambda call: fault("transient"))
+@pytest.mark.parametrize("answer", [fault("protocol"), Answer(text="No.")])
+async def test_the_breaker_ends_a_run_in_which_everything_fails_and_says_why(
+    tmp_path: Path, answer: Answer | TeacherFault
+) -> None:
+    teacher = ScriptedTeacher(lambda call: answer)
     bench = Bench(tmp_path, teacher)
-    with pytest.raises(UserError, match=r"in a row.*transient"):
+    with pytest.raises(UserError, match=r"10 of the last 10 calls failed \(10 (protocol|rejected).*An example: \w+"):
         await bench.generator.run()
-    assert len(teacher.calls) <= generator_module.BREAKER + 1
+    assert len(teacher.calls) <= breaker.LEAST + 1
 
 
-async def test_three_tool_uses_end_it_and_each_sets_its_prompt_aside(tmp_path: Path) -> None:
-    teacher = ScriptedTeacher(lambda call: fault("tool_use"))
-    bench = Bench(tmp_path, teacher, instances=1)
-    with pytest.raises(UserError, match="tool"):
-        await bench.generator.run()
-    assert len(bench.log.state.set_aside) == 3
-    assert bench.reasons() == ["tool_use"] * 3
+async def test_three_tool_uses_of_a_run_end_it_and_each_sets_its_prompt_aside(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: fault("tool_use") if len(teacher.calls) <= 2 else good(call))
+    bench = Bench(tmp_path, teacher, instances=1, limit=1)
+    await bench.generator.run()
+    bench.claims.close()
+    again = Bench(tmp_path, ScriptedTeacher(lambda call: fault("tool_use")), instances=1, limit=4)
+    with pytest.raises(UserError, match="tool on 3 prompts"):
+        await again.generator.run()
+    assert len(again.teacher.calls) == 1
+    assert len(again.log.state.set_aside) == 3
+    assert again.reasons() == ["tool_use"] * 3
 
 
 async def test_prompts_that_run_out_are_an_error_that_says_how_far_it_came(tmp_path: Path) -> None:
@@ -225,23 +321,52 @@ async def test_prompts_that_run_out_are_an_error_that_says_how_far_it_came(tmp_p
         await bench.generator.run()
 
 
-async def test_answers_that_were_whole_when_the_core_died_are_salvaged_and_the_rest_dropped(tmp_path: Path) -> None:
+def left_behind(bench: Bench, number: int, text: str) -> Call:
+    """A call that was in flight when the core died."""
+    prompt = bench.prompts[number]
+    call = Call(call_id=f"{prompt.id}-a", prompt_id=prompt.id, query=prompt.text, instance=1)
+    folder = bench.run.calls / call.call_id
+    folder.mkdir(parents=True)
+    (folder / REQUEST).write_bytes(msgspec.json.encode(call))
+    (folder / "out").write_text(text)
+    return call
+
+
+async def test_answers_that_were_whole_when_the_core_died_are_salvaged_and_the_rest_is_asked_again(
+    tmp_path: Path,
+) -> None:
     teacher = ScriptedTeacher(good)
     bench = Bench(tmp_path, teacher, limit=2)
-    for number, whole in enumerate((True, False)):
-        prompt = bench.prompts[number]
-        call = Call(call_id=f"{prompt.id}-a", prompt_id=prompt.id, query=prompt.text, instance=1)
-        folder = bench.run.calls / call.call_id
-        folder.mkdir(parents=True)
-        (folder / REQUEST).write_bytes(msgspec.json.encode(call))
-        if whole:
-            (folder / "out").write_text(GOOD)
+    left_behind(bench, 0, GOOD)
+    left_behind(bench, 1, "<thought>\n**THESIS**: Half of")
     (bench.run.calls / "nonsense").mkdir()
     await bench.generator.run()
     assert len(teacher.calls) == 1
     assert bench.store.accepted == 2
     assert [event.salvaged for event in bench.events() if isinstance(event, e.SampleAccepted)] == [True, False]
+    assert [(row["reason"], row["text"]) for row in bench.rejected()] == [
+        ("interrupted", "<thought>\n**THESIS**: Half of")
+    ]
+    assert bench.store.rejected == 0
     assert list(bench.run.calls.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", [GOOD, "<thought></thought> Not dialectical."])
+async def test_an_answer_that_was_kept_just_before_the_core_died_is_not_kept_twice(tmp_path: Path, text: str) -> None:
+    """Killed between the write and the removal of the call's folder."""
+    teacher = ScriptedTeacher(lambda call: Answer(text=text) if len(teacher.calls) == 1 else good(call))
+    bench = Bench(tmp_path, teacher, limit=1)
+    removed: list[Path] = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("hegelion_core.generation.generator._remove", removed.append)
+        await bench.generator.run()
+    bench.claims.close()
+    (removed[0] / "out").write_text(text)
+    rejected = bench.rejected()
+    again = Bench(tmp_path, ScriptedTeacher(good), limit=1)
+    await again.generator.run()
+    assert again.rejected() == rejected
+    assert len(again.store.path.read_bytes().splitlines()) == 1
 
 
 async def test_instances_are_added_and_taken_away_while_it_runs(tmp_path: Path) -> None:
@@ -259,6 +384,29 @@ async def test_instances_are_added_and_taken_away_while_it_runs(tmp_path: Path) 
     await task
     assert bench.store.accepted == 10
     assert {call.instance for call in teacher.calls[3:]} <= {1, 2}
+
+
+async def test_two_processes_on_one_output_never_do_the_same_and_together_no_more_than_is_missing(
+    tmp_path: Path,
+) -> None:
+    """Another process holds three prompts of eleven; it dies while nothing else is left to do."""
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, prompts=11, instances=8, limit=11)
+    held = [prompt.id for prompt in bench.prompts[:3]]
+    command = [sys.executable, "-c", HOLDER, str(bench.store.path), *held]
+    pipe = asyncio.subprocess.PIPE
+    other = await asyncio.create_subprocess_exec(*command, stdin=pipe, stdout=pipe)
+    assert other.stdout is not None
+    assert await other.stdout.readline() == b"True\n"
+    task = asyncio.create_task(bench.generator.run())
+    while bench.store.accepted < 8:
+        await asyncio.sleep(0.01)
+    assert not {call.prompt_id for call in teacher.calls} & set(held)
+    assert teacher.most_in_flight <= 8
+    other.kill()
+    await other.wait()
+    await task
+    assert bench.store.accepted == 11
 
 
 async def test_a_prompt_that_another_process_holds_is_left_to_it(tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+"""Where prompts come from: files, data sets, what is left out, and the order in which they are asked."""
+
 from __future__ import annotations
 
 import json
@@ -17,7 +19,7 @@ from hegelion_core.generation import sources
 from hegelion_core.generation.data_sets import open_data_set
 from hegelion_core.generation.prompt_files import SourcePrompt, read_prompt_file
 from hegelion_core.generation.prompts import Prompt
-from hegelion_core.generation.sources import check_source, evaluation_prompts, open_source, select
+from hegelion_core.generation.sources import check_source, evaluation_prompts, open_source, prepare, select
 from hegelion_core.settings import EvaluationSettings, GenerationSettings, Settings
 from hegelion_core.worker import Job, Worker
 from hegelion_core.workspace import Workspace
@@ -242,7 +244,53 @@ def test_the_worker_writes_the_prompts(tmp_path: Path) -> None:
     prompts = [msgspec.json.decode(line, type=Prompt) for line in lines]
     assert {prompt.text for prompt in prompts} == {"One?", "Two?"}
     assert all(prompt.id == prompt_id(prompt.text) and prompt.source == "my.txt" for prompt in prompts)
-    assert reports(tmp_path) == [events.PromptsPrepared(count=2, source="my.txt")]
+    left_out = {"held_out_for_evaluation": 1, "duplicate": 1}
+    prepared = events.PromptsPrepared(count=2, source="my.txt", target=2, arguable=0, left_out=left_out)
+    assert reports(tmp_path) == [prepared]
+
+
+def test_a_prompt_file_without_a_limit_is_done_whole(tmp_path: Path) -> None:
+    """Samples of other prompts that are there already come on top."""
+    (tmp_path / "my.txt").write_text("One?\nTwo?\nThree?\n")
+    settings = Settings(generation=GenerationSettings(prompt_file=Path("my.txt")))
+    worker = make_worker(tmp_path, settings)
+    done = {prompt_id("One?"), prompt_id("Another?")}
+    assert prepare(settings, worker.workspace, worker.run, done).target == 4
+
+
+def test_prompts_that_can_be_argued_come_first(tmp_path: Path) -> None:
+    tasks = [f"Translate this word to German: word{n}" for n in range(20)]
+    disputes = [f"Should town {n} ban cars from its centre, or would that harm its shops?" for n in range(20)]
+    found_ones = found(*(text for pair in zip(tasks, disputes, strict=True) for text in pair))
+    preferred = select(found_ones, seed=0, max_chars=99, held_out=NONE, prefer_arguable=True)
+    assert {prompt.text for prompt in preferred.prompts[:20]} == set(disputes)
+    assert [prompt.arguable for prompt in preferred.prompts] == [True] * 20 + [False] * 20
+    alike = select(found_ones, seed=0, max_chars=99, held_out=NONE)
+    assert {prompt.text for prompt in alike.prompts[:20]} != set(disputes)
+    assert {prompt.arguable for prompt in alike.prompts} == {None}
+
+
+def test_what_is_there_already_counts_towards_the_limit(tmp_path: Path) -> None:
+    (tmp_path / "my.txt").write_text("One?\nTwo?\n")
+    settings = Settings(generation=GenerationSettings(prompt_file=Path("my.txt"), limit=5))
+    worker = make_worker(tmp_path, settings)
+    done = {prompt_id(f"Other {number}?") for number in range(3)}
+    assert prepare(settings, worker.workspace, worker.run, done).target == 5
+    with pytest.raises(UserError, match=r"5 samples are wanted and 1 are there.\nAsk for at most 3"):
+        prepare(settings, worker.workspace, worker.run, {prompt_id("Other?")})
+
+
+@pytest.mark.parametrize("content", ["", "# only a comment\n\n", "held?\n"])
+def test_a_prompt_file_without_prompts_is_told(tmp_path: Path, content: str) -> None:
+    (tmp_path / "my.txt").write_text(content)
+    (tmp_path / "held.txt").write_text("held?\n")
+    settings = Settings(
+        generation=GenerationSettings(prompt_file=Path("my.txt")),
+        evaluation=EvaluationSettings(prompts=Path("held.txt")),
+    )
+    worker = make_worker(tmp_path, settings)
+    with pytest.raises(UserError, match=r"my\.txt: holds no usable prompt"):
+        prepare(settings, worker.workspace, worker.run, set())
 
 
 def test_too_few_prompts_say_how_many_there_are(tmp_path: Path) -> None:
@@ -254,12 +302,8 @@ def test_too_few_prompts_say_how_many_there_are(tmp_path: Path) -> None:
     assert not worker.run.prompts.exists()
 
 
-def test_a_check_writes_nothing(hub_layout: Path) -> None:
-    settings = Settings(generation=GenerationSettings(dataset="set", limit=9))
-    worker = make_worker(hub_layout, settings, check="1")
-    sources.work(worker)
-    assert not worker.run.prompts.exists()
-    assert reports(hub_layout) == []
-    bundled = GenerationSettings(dataset="bundled", limit=1_000_000)
+def test_a_check_reads_files_whole_and_of_data_sets_the_first_row(hub_layout: Path) -> None:
+    place = Workspace(hub_layout)
+    assert check_source(GenerationSettings(dataset="set", limit=9), place, NONE) == "set/train_prefs"
     with pytest.raises(UserError, match="samples are wanted"):
-        check_source(bundled, Workspace(hub_layout), NONE)
+        check_source(GenerationSettings(dataset="bundled", limit=1_000_000), place, NONE)

@@ -6,10 +6,11 @@ import json
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from hegelion_core.dialectic import prompts
+from hegelion_core.settings import TeacherSettings
 from hegelion_core.teachers import kimi_output, kimi_program, kimi_sessions
 from hegelion_core.teachers.faults import classify
 from hegelion_core.teachers.kimi_output import Dialect
@@ -43,6 +44,7 @@ REVIEW = "Access terminated. Review our Community Guidelines."
         ("provider.auth_error: 403 Forbidden", "not_logged_in", None),
         ("provider.rate_limit: 429 max RPM: 3, please try again after 2 seconds", "rate", 2),
         ("provider.rate_limit: 429 rate_limit_reached_error", "rate", None),
+        ("provider.rate_limit: 429 Rate limit reached. Please try again in 7m12s.", "rate", 432),
         ("provider.rate_limit: 429 Your account is suspended, please check your plan and billing", "balance", None),
         ("provider.api_error: 429 insufficient_quota", "balance", None),
         ("provider.api_error: 429 exceeded_current_quota_error", "balance", None),
@@ -82,6 +84,8 @@ def test_what_kimi_codes_failures_mean(errors: str, kind: FaultKind, wait: float
         (75, "", "transient"),
         (75, "Connection error.", "transient"),
         (1, "", "protocol"),
+        # What the model said before stands on the same output.
+        (1, "There are 500 reasons.\nError code: 401 - no", "not_logged_in"),
     ],
 )
 def test_what_the_legacy_programs_failures_mean(code: int, output: str, kind: FaultKind) -> None:
@@ -104,6 +108,7 @@ def test_messages_cannot_steer_a_terminal() -> None:
 
 
 @given(st.integers(-64, 255), st.text(), st.text(), st.sampled_from(["kimi-code", "kimi-legacy"]))
+@example(75, "", "", "kimi-legacy")
 def test_every_failure_has_a_class(code: int, output: str, errors: str, dialect: Dialect) -> None:
     assert classify(dialect, code, output, errors).message
 
@@ -199,7 +204,7 @@ def call(query: str) -> Call:
 @pytest.mark.parametrize("dialect", ["kimi-code", "kimi-legacy"])
 @pytest.mark.parametrize("query", ["/goal rm -rf ~", "-p", "--yolo", "\x00\ud800", "${HOME}"])
 def test_a_row_is_never_first_and_never_an_option(dialect: Dialect, query: str) -> None:
-    argv = kimi_program.command(Kimi(PROGRAM, "1", dialect), Path("agent"), None, call(query))
+    argv = kimi_program.command(Kimi(PROGRAM, "1", dialect), Path("agent"), TeacherSettings(), call(query))
     *options, text = argv
     assert options[-1] == "-p"
     assert text.startswith("Reason dialectically")
@@ -210,12 +215,14 @@ def test_a_row_is_never_first_and_never_an_option(dialect: Dialect, query: str) 
 
 def test_a_prompt_over_the_argument_limit_is_refused_openly() -> None:
     with pytest.raises(TeacherFault, match=r"200,\d\d\d bytes") as caught:
-        kimi_program.command(Kimi(PROGRAM, "2", "kimi-code"), Path("agent"), None, call("x" * 200_000))
+        kimi_program.command(Kimi(PROGRAM, "2", "kimi-code"), Path("agent"), TeacherSettings(), call("x" * 200_000))
     assert caught.value.kind == "filtered"
 
 
 def test_the_model_alias_is_handed_on() -> None:
-    argv = kimi_program.command(Kimi(PROGRAM, "2", "kimi-code"), Path("agent"), "kimi-k2", call("Why?"))
+    argv = kimi_program.command(
+        Kimi(PROGRAM, "2", "kimi-code"), Path("agent"), TeacherSettings(model="kimi-k2"), call("Why?")
+    )
     assert argv[argv.index("--model") + 1] == "kimi-k2"
 
 
@@ -225,12 +232,12 @@ def test_the_environment_holds_no_secrets_but_kimis_own() -> None:
         "AWS_SECRET_ACCESS_KEY": "s", "GITHUB_TOKEN": "t", "OPENAI_API_KEY": "o", "SSH_AUTH_SOCK": "a",
         "NODE_OPTIONS": "--require x", "PYTHONPATH": "p", "KIMI_LOOP_MAX_ATTEMPTS_PER_STEP": "10",
     }  # fmt: skip
-    environment = kimi_program.child_environment(given_)
+    environment = kimi_program.child_environment(given_, TeacherSettings())
     assert {name for name in given_ if environment.get(name) == given_[name]} == {
         "PATH", "HOME", "LC_ALL", "KIMI_API_KEY", "https_proxy"
     }  # fmt: skip
     assert not {"AWS_SECRET_ACCESS_KEY", "GITHUB_TOKEN", "SSH_AUTH_SOCK", "NODE_OPTIONS"} & set(environment)
-    assert environment["KIMI_LOOP_MAX_ATTEMPTS_PER_STEP"] == "1"
+    assert environment["KIMI_LOOP_MAX_ATTEMPTS_PER_STEP"] == "2"
     assert environment["KIMI_DISABLE_TELEMETRY"] == environment["KIMI_DISABLE_CRON"] == "1"
 
 

@@ -52,7 +52,7 @@ while True:
             file.write(json.dumps({"turn": "thesis", "text": "a thesis", "tokens": 3}) + "\\n")
             file.flush()
             if query != "slow":
-                done = {"done": True, "text": "whole " + "x" * job["settings"]["teacher"]["max_new_tokens"] * 300,
+                done = {"done": True, "text": "whole " + "x" * int(job["arguments"]["max_new_tokens"]) * 300,
                         "prompt_tokens": 5, "completion_tokens": 7, "truncated": False}
                 file.write(json.dumps(done) + "\\n")
     time.sleep(0.01)

@@ -66,7 +66,7 @@ def test_a_slow_rate_is_told_by_the_hour() -> None:
 def test_an_instance_tells_how_long_it_has_waited() -> None:
     state = InstanceState(in_flight={"a": 100.0, "b": 130.0}, accepted=2, rejected=1, failed=3)
     assert wording.instance(1, state, 175.0).plain == (
-        "generator 1 · 2 accepted · 1 rejected · 3 failed · 2 asked, 1m 15s ago"
+        "generator 1 · 2 asked, 1m 15s ago · 2 accepted · 1 rejected · 3 failed"
     )
 
 

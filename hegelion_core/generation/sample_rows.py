@@ -1,0 +1,104 @@
+"""The lines of a sample file, one after the other, and its samples again by their places. Bounded memory."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO
+
+import msgspec
+
+from hegelion_core.dialectic.contract import read_sample
+from hegelion_core.dialectic.parsing import SampleFault
+from hegelion_core.dialectic.sample import Sample
+from hegelion_core.errors import ExitCode, UserError
+
+MAX_LINE = 8 << 20
+"""Bytes of a line; a longer one is no sample and is passed over without being held."""
+_BOM = b"\xef\xbb\xbf"
+
+
+class SampleRows:
+    """Reads a sample file as it was when it was opened; what others append meanwhile is left for later."""
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._file = file
+        self.size = os.fstat(file.fileno()).st_size
+        self._offsets = array("Q")
+        self._lines = array("Q")
+
+    def lines(self) -> Iterator[tuple[int, int, bytes]]:
+        """Number (from 1), offset and content of each line that is not blank; the content of one that is too long
+        is cut after ``MAX_LINE`` bytes."""
+        offset = number = 0
+        while offset < self.size:
+            self._file.seek(offset)
+            line = self._file.readline(MAX_LINE)
+            length = len(line) + (self._rest() if len(line) == MAX_LINE and not line.endswith(b"\n") else 0)
+            number += 1
+            if not length:  # someone cut the file
+                return
+            if line.strip():
+                yield number, offset, line
+            offset += length
+
+    def keep(self, number: int, offset: int) -> int:
+        """Remember where a sample stands; returns its index, by which it is found again."""
+        self._lines.append(number)
+        self._offsets.append(offset)
+        return len(self._lines) - 1
+
+    def line_of(self, index: int) -> int:
+        return self._lines[index]
+
+    def sample(self, index: int) -> Sample | None:
+        """The sample again; none if someone changed the file meanwhile."""
+        self._file.seek(self._offsets[index])
+        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, SampleFault):
+            return read_row(self._file.readline(MAX_LINE))
+        return None
+
+    def _rest(self) -> int:
+        """The length of what is left of a line."""
+        length = 0
+        while part := self._file.readline(MAX_LINE):
+            length += len(part)
+            if part.endswith(b"\n"):
+                break
+        return length
+
+
+def read_row(line: bytes) -> Sample:
+    """``read_sample`` of a line that may begin with a byte order mark."""
+    return read_sample(line.removeprefix(_BOM))
+
+
+@contextlib.contextmanager
+def open_rows(path: Path) -> Iterator[SampleRows]:
+    """The rows of a sample file.
+
+    Raises:
+        UserError: there is no such file, or it cannot be read.
+    """
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+            what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file"
+            raise UserError(f"{path}: {what}.", "Give the sample file itself.", ExitCode.USAGE)
+        file = path.open("rb")
+    except FileNotFoundError:
+        raise UserError(
+            f"{path}: there is no such sample file.",
+            "Generate samples first (hegelion-console generate), or give another sample file.",
+            ExitCode.USAGE,
+        ) from None
+    except OSError as error:
+        raise UserError(
+            f"{path}: cannot be read ({error.strerror}).", "Give a sample file that you may read.", ExitCode.USAGE
+        ) from None
+    with file:
+        yield SampleRows(file)

@@ -1,0 +1,77 @@
+"""Credentials kept out of what is shown and written: by their values, where we know them, and by their form. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from urllib.parse import quote
+
+MARK = "[redacted]"
+"""What stands in a credential's place."""
+
+CREDENTIAL_NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie", re.IGNORECASE)
+"""Names of variables that look as if they hold a credential."""
+
+MIN_LENGTH = 8
+"""Characters of a value that is looked for; shorter ones (``true``, ``1``) stand in ordinary text."""
+_MIN_LINE = 20  # of a value in several lines, since logs show it line by line
+_OURS = "HEGELION_"  # settings; none of them is a credential, though some name one
+
+# A form is replaced as a whole, or after the part that it names. Everything repeated is bounded or cannot cross the
+# character that begins it, so the time is linear; a key takes the whole run of letters, so a second pass finds no more.
+# What has no digits must be longer than a word.
+_KEY = r"(?:(?=[A-Za-z_*-]{0,200}\d)[\w*-]{8,}|[\w*-]{20,})"
+_VALUE = r"(?:(?=[A-Za-z_.~+/*-]{0,200}\d)[\w.~+/*=-]{8,}|[\w.~+/*=-]{24,})"
+_FORMS = re.compile(
+    r"-----BEGIN [A-Z ]{0,40}PRIVATE KEY-----.*?(?:-----END [A-Z ]{0,40}PRIVATE KEY-----|\Z)"
+    r"|(?<![A-Za-z0-9])(?:"
+    r"(?:sk-|hf_|gsk_|xai-|npm_|nvapi-|pplx-|gh[pousr]_|github_pat_|glpat-|pypi-|xox[abeoprs]-|[spr]k_(?:live|test)_)"
+    rf"{_KEY}"
+    r"|(?:AKIA|ASIA)[A-Z0-9]{16}[\w-]*|AIza[\w-]{30,}"
+    r"|eyJ[\w-]{8,}\.[\w-]{8,}(?:\.[\w-]*)?"  # a JSON web token
+    r")"
+    rf"|(?P<scheme>\b(?:Bearer|Basic)\s{{1,8}}){_VALUE}"
+    r"|(?P<header>\b(?:x-)?(?:api|auth|access|secret)[-_]?(?:key|token)['\"]?\s{0,8}[:=]\s{0,8}['\"]?)"
+    rf"{_VALUE}"
+    r"|(?P<parameter>[?&][\w-]{0,40}(?:key|token|secret|passw|credential|sig|auth)[\w-]{0,40}=)[^&\s\"'<>#]+"
+    r"|(?P<userinfo>://)[^/\s@\"'<>]+@",
+    re.IGNORECASE | re.DOTALL,
+)
+
+
+class Redactor:
+    """Replaces what is a credential, or looks like one, by ``MARK``; everything else stays as it is."""
+
+    def __init__(self, environment: Mapping[str, str]) -> None:
+        """``environment``: its values whose names match ``CREDENTIAL_NAME`` are looked for, in any case of letters."""
+        values = sorted({form for value in _secrets(environment) for form in _spellings(value)}, key=len, reverse=True)
+        self._values = re.compile("|".join(map(re.escape, values)), re.IGNORECASE) if values else None
+
+    def __call__(self, text: str) -> str:
+        """``text`` without credentials."""
+        if self._values is not None:
+            text = self._values.sub(MARK, text)
+        return _FORMS.sub(_masked, text)
+
+
+def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
+    for name, value in environment.items():
+        if not CREDENTIAL_NAME.search(name) or name.startswith(_OURS):
+            continue
+        value = value.strip()
+        if len(value) >= MIN_LENGTH and value.lower() not in MARK:
+            yield value
+        lines = value.splitlines()
+        if len(lines) > 1:
+            yield from (line.strip() for line in lines if len(line.strip()) >= _MIN_LINE)
+
+
+def _spellings(value: str) -> set[str]:
+    """The value as it is, in a URL and in JSON."""
+    return {value, quote(value, safe="", errors="replace"), json.dumps(value)[1:-1]}
+
+
+def _masked(found: re.Match[str]) -> str:
+    kept = found.group(found.lastgroup) if found.lastgroup else ""
+    return f"{kept}{MARK}{'@' if found.lastgroup == 'userinfo' else ''}"
