@@ -70,9 +70,14 @@ def output_file(name: str, path: Path) -> Check:
     """Whether a file can be written at ``path``; its folder is made."""
     if path.is_dir():
         return _blocked(name, path, "is a folder, not a file")
+    if path.exists() and not path.is_file():
+        return _blocked(name, path, "is no regular file")
     if path.exists() and not os.access(path, os.W_OK):
         return _blocked(name, path, "may not be written")
-    return _folder(name, path, path.parent)
+    if path.is_symlink() and not path.exists():
+        return _blocked(name, path, "is a link that leads nowhere")
+    # Files with longer names lie beside it (locks, and what is written before it is renamed).
+    return _folder(name, path, path.parent, f".{path.name}.verdicts.")
 
 
 def output_folder(name: str, path: Path) -> Check:
@@ -82,11 +87,11 @@ def output_folder(name: str, path: Path) -> Check:
     return _folder(name, path, path)
 
 
-def _folder(name: str, path: Path, folder: Path) -> Check:
+def _folder(name: str, path: Path, folder: Path, prefix: str = "") -> Check:
     """Really writes: permission bits say little on network disks, and nothing to root."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix) as file:
             file.write(b"x")
     except OSError as error:
         return _blocked(name, path, f"cannot be written ({error.strerror})")

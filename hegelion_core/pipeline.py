@@ -81,6 +81,8 @@ class Pipeline:
 
     async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
         if reason := self._completion.reason(stage, stages, self._log.state):
+            if stage == "generate":
+                self._tidy_up()
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))
@@ -143,39 +145,61 @@ class Pipeline:
         )
 
     async def _generate(self) -> str:
-        generation = self._settings.generation
         store = self._completion.samples()
+        self._check_output()
+        store.mend()
         if not self._run.prompts.exists():
             await self._prepare_prompts(store)
-        prompts = read_prompts(self._run.prompts)
         teacher = self._make_teacher()
-        claims = Claims(self._samples)
-        self._generator = Generator(
-            run=self._run,
-            place=self._place,
-            settings=generation.model_copy(update={"instances": self._instances}),
-            teacher=teacher,
-            store=store,
-            claims=claims,
-            log=self._log,
-            prompts=prompts,
-            target=self._completion.wanted(store) or len(prompts),
-            provenance=sampling(self._settings.teacher),
-        )
         try:
-            with self._guide_names():
+            with self._making(teacher) as self._generator, self._guide_names():
                 await self._generator.run()
         finally:
             self._generator = None
             await teacher.close()
+        return f"{store.accepted} samples"
+
+    def _tidy_up(self) -> None:
+        """After a kill between the last sample and the end there is nothing to generate, but something to put away."""
+        if self._run.prompts.exists():
+            with self._making(self._make_teacher()) as generator:
+                generator.tidy()
+
+    @contextlib.contextmanager
+    def _making(self, teacher: Teacher) -> Iterator[Generator]:
+        """A generator of this run, with the claims that it needs."""
+        store, prompts = self._completion.samples(), read_prompts(self._run.prompts)
+        claims = Claims(self._samples)
+        try:
+            yield Generator(
+                run=self._run,
+                place=self._place,
+                settings=self._settings.generation.model_copy(update={"instances": self._instances}),
+                teacher=teacher,
+                store=store,
+                claims=claims,
+                log=self._log,
+                prompts=prompts,
+                target=self._completion.wanted(store) or len(prompts),
+                provenance=sampling(self._settings.teacher),
+            )
+        finally:
             claims.close()
-        return f"{self._log.state.accepted} samples"
+
+    def _check_output(self) -> None:
+        """Nothing is asked that could not be kept."""
+        found = checklist.output_file("sample file", self._samples)
+        if isinstance(found, events.CheckFailed):
+            fix = "Name a file in a folder that you can write to with --output."
+            raise UserError(found.detail, fix, ExitCode.USAGE)
 
     async def _prepare_prompts(self, store: SampleStore) -> None:
         if is_light(self._settings.generation):
             prepared = await asyncio.to_thread(prepare, self._settings, self._place, self._run, store.done)
             self._log.publish(prepared)
         else:
+            reading = f"Reading the prompts of {self._settings.generation.dataset}."
+            self._log.publish(events.NoticePosted(text=reading))
             await self._jobs.run("prompts", "hegelion_core.generation.sources")
 
     async def _convert(self) -> str:

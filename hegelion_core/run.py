@@ -158,6 +158,6 @@ def _stamp(place: Workspace) -> str:
 
 def _hash_or_absent(path: Path) -> str:
     try:
-        return workspace.sha256(path)
+        return workspace.sha256(path) if path.is_file() else "absent"  # a pipe or a device would never end
     except OSError:
         return "absent"

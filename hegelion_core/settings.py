@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hegelion_core.errors import ExitCode, UserError
 
@@ -30,6 +30,16 @@ SETTINGS_FILE = "hegelion.toml"
 ENVIRONMENT_PREFIX = "HEGELION_"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Name = Annotated[str, Field(min_length=1)]
+
+
+def _not_empty(value: object) -> object:
+    if value == "":  # which would mean the workspace folder
+        raise ValueError("a path is needed")
+    return value
+
+
+FilePath = Annotated[Path, BeforeValidator(_not_empty)]
 
 
 class Section(BaseModel):
@@ -44,12 +54,12 @@ class GenerationSettings(Section):
     teacher: TeacherName = Field(
         "kimi-cli", description="who writes the samples; kimi-cli takes whichever kimi is there"
     )
-    dataset: str = Field(
+    dataset: Name = Field(
         "HuggingFaceH4/ultrafeedback_binarized", description="hub data set, local folder, or 'bundled'"
     )
-    split: str = Field("train_prefs", description="split of the data set")
+    split: Name = Field("train_prefs", description="split of the data set")
     revision: str | None = Field(None, description="revision of the hub data set; none: the newest, recorded")
-    prompt_file: Path | None = Field(
+    prompt_file: FilePath | None = Field(
         None, description="a text file (a prompt a line) or JSONL file instead of a data set"
     )
     limit: int | None = Field(
@@ -74,7 +84,7 @@ class GenerationSettings(Section):
         le=2_592_000,
         description="seconds that a run may wait, in all, for quotas; then exit 75",
     )
-    output: Path = Field(Path("artifacts/data/hegelion_kimi_training_data.jsonl"), description="the sample file")
+    output: FilePath = Field(Path("artifacts/data/hegelion_kimi_training_data.jsonl"), description="the sample file")
 
 
 class TeacherSettings(Section):
@@ -102,7 +112,7 @@ class ConversionSettings(Section):
     """Samples to training rows."""
 
     template: Literal["student", "chatml"] = Field("student", description="the student's own chat template, or ChatML")
-    output: Path = Field(Path("artifacts/data/hegelion_scu_ready.jsonl"), description="the training rows")
+    output: FilePath = Field(Path("artifacts/data/hegelion_scu_ready.jsonl"), description="the training rows")
 
 
 class TrainingSettings(Section):
@@ -111,7 +121,9 @@ class TrainingSettings(Section):
     model: str = Field(
         "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", description="student: hub name, folder or 'bundled'"
     )
-    adapter_path: Path = Field(Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written")
+    adapter_path: FilePath = Field(
+        Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written"
+    )
     batch_size: int = Field(4, ge=1, le=1024, description="rows an optimizer step sees")
     iters: int = Field(500, ge=1, description="optimizer steps")
     lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
@@ -136,7 +148,7 @@ class TrainingSettings(Section):
 class EvaluationSettings(Section):
     """Base against adapter."""
 
-    prompts: Path | None = Field(None, description="held-out prompts, as for generation; none: the bundled ones")
+    prompts: FilePath | None = Field(None, description="held-out prompts, as for generation; none: the bundled ones")
     answers: int = Field(6, ge=0, le=1000, description="prompts that both models answer")
     max_new_tokens: int = Field(1024, ge=1, description="tokens an answer may have")
     seed: int = Field(0, ge=0, description="seed of the sampler")
@@ -285,8 +297,10 @@ def _explain(error: ValidationError, places: Mapping[str, str]) -> UserError:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"][:2])
     shown = repr(first["input"])[:80]
+    section, _, key = name.partition(".")
+    field = _sections()[section].model_fields.get(key) if section in _sections() else None
     return UserError(
         f"{places.get(name, 'settings')}: {name} = {shown} is not valid: {first['msg']}.",
-        "See 'hegelion-console --help' for each setting's meaning.",
+        f"It means: {field.description}." if field is not None else "",
         ExitCode.USAGE,
     )

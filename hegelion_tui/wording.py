@@ -12,7 +12,8 @@ from msgspec.structs import replace
 from textual.content import Content
 
 from hegelion_core.commands import words
-from hegelion_core.commands.words import duration, instance_words, printable, size
+from hegelion_core.commands.text import printable
+from hegelion_core.commands.words import duration, instance_words, size
 from hegelion_core.errors import ExitCode
 from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
 from hegelion_core.pressure import Pressure

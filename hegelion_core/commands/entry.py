@@ -8,6 +8,7 @@ from collections.abc import Sequence
 
 import click
 
+from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError, explain
 
 
@@ -16,17 +17,27 @@ def run(arguments: Sequence[str], command: click.Command, name: str = "hegelion-
     try:
         result: object = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except UserError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201
+        _tell(str(error))
         return error.exit_code
     except OSError as error:
-        print(f"error: {explain(error)}", file=sys.stderr)  # noqa: T201
+        _tell(str(explain(error)))
         return ExitCode.FAILED
     except click.ClickException as error:
-        print(f"error: {_in_words(error, name)}", file=sys.stderr)  # noqa: T201
+        _tell(_in_words(error, _called(arguments, command, name)))
         return ExitCode.USAGE
     except (click.Abort, KeyboardInterrupt):
         return ExitCode.INTERRUPTED
     return result if isinstance(result, int) else ExitCode.DONE
+
+
+def _tell(text: str) -> None:
+    print(f"error: {printable(text)}", file=sys.stderr)  # noqa: T201
+
+
+def _called(arguments: Sequence[str], command: click.Command, name: str) -> str:
+    """The command as it was called: errors of click's parser do not say which it is."""
+    is_sub = isinstance(command, click.Group) and bool(arguments) and not arguments[0].startswith("-")
+    return f"{name} {arguments[0]}" if is_sub else name
 
 
 def _in_words(error: click.ClickException, name: str) -> str:

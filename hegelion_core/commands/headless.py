@@ -13,7 +13,8 @@ from typing import TextIO
 
 import msgspec
 
-from hegelion_core.commands.words import describe, printable, summary
+from hegelion_core.commands.text import printable
+from hegelion_core.commands.words import describe, summary
 from hegelion_core.completion import Completion
 from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode

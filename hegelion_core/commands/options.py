@@ -19,9 +19,9 @@ CONTEXT: dict[str, Any] = {
 }
 
 
-def setting(flag: str, name: str, help_text: str) -> Option[F]:
-    """A flag that sets ``name`` (``section.name``)."""
-    return click.option(flag, name.replace(".", "__"), default=None, metavar="VALUE", help=help_text)
+def setting(flag: str, name: str, help_text: str, *others: str) -> Option[F]:
+    """A flag that sets ``name`` (``section.name``); ``others`` are flags that mean the same."""
+    return click.option(flag, *others, name.replace(".", "__"), default=None, metavar="VALUE", help=help_text)
 
 
 def flags_of(values: Mapping[str, object]) -> dict[str, object]:

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hegelion_core.commands.words import duration, printable
+from hegelion_core.commands.text import printable
+from hegelion_core.commands.words import duration
 from hegelion_core.generation.quality_report import (
     WARNINGS,
     Duplicates,

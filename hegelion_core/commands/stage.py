@@ -42,7 +42,7 @@ def _run(kind: Stage, stages: Sequence[Stage], values: dict[str, object]) -> Non
 
 
 @click.command(context_settings=CONTEXT)
-@setting("--model", "generation.teacher", "Teacher: kimi-cli, kimi-code, kimi-legacy, openai or local.")
+@setting("--model", "generation.teacher", "Teacher: kimi-cli, kimi-code, kimi-legacy, openai or local.", "--teacher")
 @setting("--output", "generation.output", "The sample file.")
 @PROMPTS
 @TEACHER

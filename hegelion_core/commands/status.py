@@ -8,7 +8,8 @@ from pathlib import Path
 
 import msgspec
 
-from hegelion_core.commands.words import duration, generation_facts, instance_words, printable
+from hegelion_core.commands.text import printable
+from hegelion_core.commands.words import duration, generation_facts, instance_words
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import replay
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left

@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core import events as e
+from hegelion_core.commands.text import printable
 from hegelion_core.evaluation import summary as evaluation
 from hegelion_core.run_state import InstanceState, RunState, samples_per_minute, seconds_left
 from hegelion_core.training.metrics import step_line
@@ -98,13 +99,6 @@ def instance_words(instance: InstanceState, now: float) -> str:
         if count
     ]
     return " · ".join(parts) or "waits for a prompt"
-
-
-def printable(text: str) -> str:
-    """Text of a model or a file without anything that could steer a terminal."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() or c in "\n\t" else "�" for c in text)
 
 
 def nearby(path: str) -> str:

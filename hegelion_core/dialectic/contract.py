@@ -344,7 +344,7 @@ def _is_copy(one: _Part, other: _Part) -> bool:
 
 def _wraps(one: list[str], other: list[str]) -> bool:
     """Whether one text holds all the words of the other in a row and few of its own ("In conclusion, ...")."""
-    shorter, longer = sorted((one, other), key=len)
+    shorter, longer = (one, other) if len(one) < len(other) else (other, one)
     if len(shorter) < WRAPPED_WORDS or len(longer) - len(shorter) > max(WRAPPING_WORDS, len(shorter) // 5):
         return False
     return f" {' '.join(shorter)} " in f" {' '.join(longer)} "

@@ -49,7 +49,7 @@ def ends_open(text: str) -> bool:
     bare = text[-200:].rstrip().rstrip("*_`")
     if _OPEN_MARK.search(bare[-4:]) is not None:
         return not _FACE.search(bare) and not _CLOSING_FORMULA.search(bare)
-    words = bare.split()
+    words = bare.rsplit(None, 2)
     return len(words) > 2 and words[-1].lstrip("([\"'“„«*_") in _OPEN_WORDS
 
 

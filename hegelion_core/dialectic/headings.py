@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from hegelion_core.dialectic import code_spans
 from hegelion_core.dialectic.code_spans import Closers, Fence
+from hegelion_core.dialectic.words import folded, plain
 
 SECTIONS = ("thesis", "antithesis", "synthesis")
 
@@ -29,7 +30,7 @@ class Heading(NamedTuple):
 _WORDS = {
     "thesis": "thesis|th[eè]se|these|te[sz]is|tesi|tese|tes|tez[aăe]?|teze|t[eé]zis|teesi|тез[иа]с?|теза|luận đề|θέση"
     "|正题|正題|论题|論題|正论|正論|正方|テーゼ|定立|정립|테제|정|(?:ال)?أطروحة|(?:ال)?فرضية|थीसिस|पक्ष|वाद|תזה|تز|برنهاد",
-    "antithesis": "anti-?thesis|anti-?th[eè]se|ant[ií]-?t[eè]?sis|ant[ií]t[eé]sis|antitesi|ant[ií]tese"
+    "antithesis": "anti-?thesis|anti-?th[eè]se|ant[ií]-?t[eè]sis|ant[ií]t[eé]sis|antitesi|ant[ií]tese"
     "|antites|antitez[aăe]?|antyteza|antiteze|antit[eé]zis|antiteesi|антитезис|антитеза|phản đề|αντίθεση|反题|反題"
     "|反论|反論|反方|アンチテーゼ|反定立|반정립|안티테제|반"
     "|نقيض (?:ال)?أطروحة|(?:ال)?نقيض(?:ة)?|एंटीथीसिस|प्रतिपक्ष|प्रतिवाद|אנטיתזה|آنتی\u200c?تز|برابرنهاد",
@@ -83,7 +84,7 @@ _STEMS = (
         "thès",
         "tés",
         "téz",
-        "tèse",
+        "tès",
         "тез",
         "đề",
         "θεση",
@@ -111,6 +112,12 @@ def headings(text: str) -> list[Heading]:
     return found
 
 
+def may_hold_all(text: str) -> bool:
+    """A quick look; false means that the headings of the three sections cannot all be there."""
+    text = plain(text)
+    return sum(map(folded(text).count, _ASCII_STEMS if text.isascii() else _STEMS)) >= len(SECTIONS)
+
+
 def _candidates(text: str) -> Iterator[Heading]:
     emphasis = "**" in text or "__" in text
     position = 0
@@ -119,14 +126,14 @@ def _candidates(text: str) -> Iterator[Heading]:
         if _may_begin(line[:_MAX_LENGTH]) and (at_line := _AT_LINE.match(line, 0, _MAX_LENGTH)) is not None:
             taken = at_line.end()
             yield Heading(_section(at_line), position, position + taken, at_line["cell"] is not None)
-        if emphasis and ("**" in line or "__" in line):
+        if emphasis and (line.find("**", taken) >= 0 or line.find("__", taken) >= 0):
             for within in _WITHIN_LINE.finditer(line, taken):
                 yield Heading(_section(within), position + within.start(), position + within.end(), False)
         position += len(line) + 1
 
 
 def _may_begin(start: str) -> bool:
-    return any(map(start.casefold().__contains__, _ASCII_STEMS if start.isascii() else _STEMS))
+    return any(map(folded(start).__contains__, _ASCII_STEMS if start.isascii() else _STEMS))
 
 
 def _section(found: re.Match[str]) -> str:

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from itertools import pairwise
 from typing import Literal
 
+from hegelion_core.dialectic.words import folded, plain
+
 Kind = Literal["contradiction", "evidence", "proposal", "prediction"]
 
 _WORDS: dict[Kind, str] = {
@@ -62,7 +64,7 @@ _CAPITAL_LABEL = re.compile(_CAPITALS + _TO_COLON)
 _STRONG = re.compile(rf"(?:{_CAPITALS}|(?i:\*\*(?<!\*\*\*)(?:{'|'.join(_WORDS.values())}))){_TO_COLON}\Z")
 _BEHIND_TEXT: dict[Kind, re.Pattern[str]] = {
     kind: re.compile(
-        rf"(?:(?<=[.!?;)])(?=\s)|(?<=[。！？；])|\s[–—-](?=\s)|\s?[(（])\s*+(?P<label>(?:{words}){_TO_COLON}\Z)",
+        rf"(?:(?<=[.!?;)])(?=\s)|(?<=[。！？；])|\s[–—-](?=\s)|\s?[(（])\s*+(?P<label>\*{{0,3}}(?:{words}){_TO_COLON}\Z)",
         re.IGNORECASE,
     )
     for kind, words in _WORDS.items()
@@ -77,13 +79,14 @@ _NOTHING = re.compile(
 _DIVIDER = re.compile(r"[\s|:-]+")
 _BEGINNINGS = (
     "contradi contraddi widerspr противореч sprzeczno çelişki tegensp 矛盾 모순 تناقض विरोध proposal "
-    "proposed forschungs proposition propuesta propost предложен propozycja önerisi 研究 연구 مقترح शोध"
+    "proposed forschungs proposition propuesta propost предложен propozycja öneri 研究 연구 مقترح शोध"
 )
 _STEMS = _BEGINNINGS.split()
 _ASCII_STEMS = [*filter(str.isascii, _STEMS)]
 _SUPPORT_BEGINNINGS = (
-    "eviden evidên beleg bewe bewijs nachweis preuve prueba prov доказ подтвер dow kanıt 证据 證據 依据 依據 根拠 証拠 "
-    "근거 증거 دليل أدلة साक्ष्य प्रमाण predic prédic previs vorhers prognos предсказ прогноз öngörü 预测 預測 予測 예측 "
+    "eviden evidên beleg bewe bewijs nachweis preuve prueba prov доказ подтвер dow kanıt kanit "
+    "证据 證據 依据 依據 根拠 証拠 "
+    "근거 증거 دليل أدلة साक्ष्य प्रमाण predic prédic previs vorhers progno предсказ прогноз öngörü 预测 預測 予測 예측 "
     "توقع भविष्य"
 )
 _ALL_STEMS = _STEMS + _SUPPORT_BEGINNINGS.split()
@@ -121,7 +124,8 @@ def before_items(text: str) -> str:
 
 
 def _may_hold_items(text: str) -> bool:
-    return any(map(text.casefold().__contains__, _ASCII_STEMS if text.isascii() else _STEMS))
+    text = plain(text)
+    return any(map(folded(text).__contains__, _ASCII_STEMS if text.isascii() else _STEMS))
 
 
 def _label(line: str) -> re.Match[str] | None:
@@ -129,7 +133,7 @@ def _label(line: str) -> re.Match[str] | None:
     start = line[:_LOOKED_AT]
     if len(line) > _LOOKED_AT and not any(map(start.__contains__, ":：–—*_-")):
         return None  # nothing there can end a label
-    if not any(map(start.casefold().__contains__, _ALL_ASCII_STEMS if start.isascii() else _ALL_STEMS)):
+    if not any(map(folded(start).__contains__, _ALL_ASCII_STEMS if start.isascii() else _ALL_STEMS)):
         return None
     return _LABEL.match(line)
 
@@ -296,7 +300,7 @@ def _line(text: str) -> _Line:
 def _cut(line: str, begin: int, colon: int, support: Kind) -> tuple[int, int] | None:
     """Where the text ends before a label with its colon at the end of ``line[:colon]``, and where the label begins."""
     begin = max(begin, colon - _LONGEST_LABEL)
-    if (strong := _STRONG.search(line, begin, colon)) is not None:
-        return strong.start(), strong.start()
-    behind = _BEHIND_TEXT[support].search(line, begin, colon)
-    return (behind.start(), behind.start("label")) if behind else None
+    if (behind := _BEHIND_TEXT[support].search(line, begin, colon)) is not None:
+        return behind.start(), behind.start("label")
+    strong = _STRONG.search(line, begin, colon)
+    return (strong.start(), strong.start()) if strong else None

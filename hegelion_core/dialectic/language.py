@@ -7,6 +7,8 @@ import unicodedata
 from collections import Counter
 from functools import lru_cache
 
+from hegelion_core.dialectic.words import plain
+
 _SCRIPTS = {
     "HIRAGANA": "japanese",
     "KATAKANA": "japanese",
@@ -89,6 +91,7 @@ def differs(prompt: Written, *texts: Written) -> bool:
 
 def _scripts(text: str) -> dict[str, int]:
     """How many letters of each script."""
+    text = plain(text)
     counts = {"LATIN": len(text.encode("ascii", "ignore").translate(None, _NO_LETTERS))}
     if text.isascii():
         return counts

@@ -20,7 +20,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hegelion_core.dialectic import code_spans
-from hegelion_core.dialectic.headings import SECTIONS, Heading, headings
+from hegelion_core.dialectic.headings import SECTIONS, Heading, headings, may_hold_all
 from hegelion_core.dialectic.labels import labelled_items
 
 __all__ = [
@@ -130,6 +130,8 @@ def holds_trace(text: str) -> bool:
     """Whether a text holds all three headings."""
     if text.count("\n") + text.count("**") + text.count("__") < 2:  # each stands on a line of its own, or is emphasised
         return False
+    if not may_hold_all(text):
+        return False
     return {heading.section for heading in headings(text)} == set(SECTIONS)
 
 
@@ -166,13 +168,13 @@ def _sections(block: str) -> dict[str, str]:
     found = headings(block)
     chosen: list[Heading] = []
     for name in SECTIONS:
-        start = chosen[-1].end if chosen else 0
-        ahead = [heading for heading in found if heading.section == name and heading.start >= start]
+        position = chosen[-1].end if chosen else 0
+        ahead = [heading for heading in found if heading.section == name and heading.start >= position]
         if not ahead:
             if any(heading.section == name for heading in found):
                 raise SampleFault("wrong_order", "The sections must come in the order THESIS, ANTITHESIS, SYNTHESIS.")
             raise SampleFault(f"missing_{name}", f"The <thought> block has no **{name.upper()}**: section.")
-        chosen.append(_last_of_row(block, ahead))
+        chosen.append(_row(block, ahead))
     ends = [chosen[1].start, chosen[2].start, len(block)]
     return {
         heading.section: _section_text(block[heading.end : end], heading.is_cell)
@@ -180,14 +182,14 @@ def _sections(block: str) -> dict[str, str]:
     }
 
 
-def _last_of_row(block: str, same: list[Heading]) -> Heading:
-    """The first of some headings, or the last of those that follow it at once (``### Thesis``, ``**Thesis:**``)."""
-    chosen = same[0]
+def _row(block: str, same: list[Heading]) -> Heading:
+    """The first of some headings, with those that follow it at once (``### Thesis``, ``**Thesis:**``) as one."""
+    first = last = same[0]
     for heading in same[1:]:
-        if block[chosen.end : heading.start].strip():
+        if block[last.end : heading.start].strip():
             break
-        chosen = heading
-    return chosen
+        last = heading
+    return last._replace(start=first.start)
 
 
 def _section_text(text: str, is_cell: bool) -> str:

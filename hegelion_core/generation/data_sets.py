@@ -14,6 +14,8 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.prompt_files import COLUMNS, SourcePrompt
 
 _FILE_KINDS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+HUB_TIMEOUT = 10.0
+"""Seconds for the hub to say what a data set's newest commit is."""
 _CHOICES = "Give a hub name (owner/name), a local folder or data file, 'bundled', or a prompt file."
 
 
@@ -37,7 +39,7 @@ class OpenedDataSet:
                 text = row.get(self.column)
                 yield SourcePrompt(text if isinstance(text, str) else "", self.name, number)
         except _faults() as error:
-            raise _cannot_read(self.name, error) from None
+            raise _cannot_read(self.name, error, here="@" not in self.name) from None
 
 
 def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) -> OpenedDataSet:
@@ -53,32 +55,29 @@ def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) 
         UserError: not there or not reachable; no such split or column (with those that exist).
     """
     local = folder / Path(dataset).expanduser()
-    build = _local(local, split) if local.exists() else _from_hub(dataset, revision)
+    here = local.exists()
+    commit = None if here else _resolve(dataset, revision)
+    build = _local(local, split) if here else _builder(dataset, revision=commit)
     try:
         builder = build({})
         files = builder.config.data_files
         if split not in files:
             raise UserError(
                 f"The data set {dataset} has no split {split!r}.",
-                f"It has {', '.join(map(str, files))}: choose one of them as the split.",
+                f"It has {', '.join(map(str, files))}: choose one of them as the split (--split).",
                 ExitCode.USAGE,
             )
         column = _prompt_column(builder.as_streaming_dataset(split), f"{dataset}, split {split}")
-        commit = None if local.exists() else _commit(files[split]) or revision
         if hasattr(builder.config, "columns"):
-            builder = (build if local.exists() else _from_hub(dataset, commit))({"columns": [column]})
+            builder = build({"columns": [column]})
         name = f"{dataset}@{commit}/{split}" if commit else f"{dataset}/{split}"
         return OpenedDataSet(name, column, builder.as_streaming_dataset(split))
     except _faults() as error:
-        raise _cannot_read(dataset, error) from None
-
-
-class _Files(Protocol):
-    origin_metadata: list[tuple[str, ...]]
+        raise _cannot_read(dataset, error, here=here) from None
 
 
 class _Config(Protocol):
-    data_files: Mapping[str, _Files]
+    data_files: Mapping[str, object]
 
 
 class _Builder(Protocol):
@@ -106,10 +105,37 @@ def _local(path: Path, split: str) -> _Build:
     return _builder(kind, data_files={split: [str(path)]})
 
 
-def _from_hub(dataset: str, revision: str | None) -> _Build:
+def _resolve(dataset: str, revision: str | None) -> str:
+    """The commit of a hub data set: asked first, since the hub's own client says at once what is wrong.
+
+    Raises:
+        UserError: there is none of that name, it may not be read, or the hub cannot be reached.
+    """
     if dataset.startswith((".", "/", "~")) or dataset.count("/") > 1:
         raise UserError(f"{dataset}: there is no such folder or file.", _CHOICES, ExitCode.USAGE)
-    return _builder(dataset, revision=revision)
+    from httpx2 import HTTPError
+    from huggingface_hub import HfApi
+    from huggingface_hub.errors import GatedRepoError, HFValidationError, RepositoryNotFoundError, RevisionNotFoundError
+
+    nothing_here = f"There is no folder or file {dataset} here"
+    try:
+        return str(HfApi().dataset_info(dataset, revision=revision, timeout=HUB_TIMEOUT).sha)
+    except HFValidationError:
+        raise UserError(f"{nothing_here}, and it is no name of the hub's.", _CHOICES, ExitCode.USAGE) from None
+    except GatedRepoError:
+        hint = "Ask for access on its page, and set HF_TOKEN (or 'hf auth login')."
+        raise UserError(f"The data set {dataset} is gated.", hint, ExitCode.NOT_READY) from None
+    except RepositoryNotFoundError:
+        raise UserError(f"{nothing_here}, and the hub has no such data set.", _CHOICES, ExitCode.USAGE) from None
+    except RevisionNotFoundError:
+        hint = "Name a commit, a branch or a tag of it (--revision)."
+        raise UserError(f"The data set {dataset} has no revision {revision!r}.", hint, ExitCode.USAGE) from None
+    except (HTTPError, OSError) as error:
+        raise UserError(
+            f"{nothing_here}, and the hub cannot be reached: {str(error).splitlines()[0][:200]}.",
+            f"Check the network. {_CHOICES}",
+            ExitCode.NOT_READY,
+        ) from None
 
 
 def _builder(path: str, **arguments: object) -> _Build:
@@ -137,12 +163,6 @@ def _prompt_column(rows: Iterable[Mapping[str, object]], where: str) -> str:
     )
 
 
-def _commit(files: _Files) -> str | None:
-    """The commit that the hub's files are of: ``datasets`` keeps (repository, commit) for each."""
-    first = files.origin_metadata[0] if files.origin_metadata else ()
-    return first[1] if len(first) == 2 else None
-
-
 def _faults() -> tuple[type[Exception], ...]:
     """What ``datasets`` raises for data sets that are not there, not reachable or not readable."""
     from datasets.exceptions import DatasetsError
@@ -151,6 +171,8 @@ def _faults() -> tuple[type[Exception], ...]:
     return (OSError, ValueError, KeyError, TypeError, RuntimeError, DatasetsError, HTTPError)
 
 
-def _cannot_read(dataset: str, error: Exception) -> UserError:
+def _cannot_read(dataset: str, error: Exception, *, here: bool) -> UserError:
     reason = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
-    return UserError(f"The data set {dataset} cannot be read: {reason.rstrip('.')}.", f"Check the network. {_CHOICES}")
+    advice = f"Mend what is there. {_CHOICES}" if here else f"Check the network. {_CHOICES}"
+    code = ExitCode.USAGE if here else ExitCode.FAILED
+    return UserError(f"The data set {dataset} cannot be read: {reason.rstrip('.')}.", advice, code)

@@ -137,6 +137,12 @@ class Generator:
                 "Give more prompts (--dataset, --prompt-file) or a smaller --limit, and run the same command again.",
             )
 
+    def tidy(self) -> None:
+        """Take up what a killed core left, where nothing is to be generated any more."""
+        self._teacher.tidy()
+        self._intake = self._make_intake(TeacherInfo(name="", version=""))
+        self._salvage()
+
     def scale(self, instances: int) -> None:
         """Run this many instances from now on; one that is too many ends after its calls."""
         self._wanted = instances

@@ -33,6 +33,8 @@ def read_prompt_file(path: Path) -> Iterator[SourcePrompt]:
     Raises:
         UserError: the file or one of its lines cannot be read.
     """
+    if path.exists() and not (path.is_file() or path.is_dir()):  # to open a pipe or a device could take for ever
+        raise UserError(f"{path}: is no regular file.", "Write the prompts into a file first.", ExitCode.USAGE)
     parse = _json_prompt if path.suffix.lower() in (".jsonl", ".ndjson") else _text_prompt
     try:
         with path.open("rb") as file:
@@ -64,7 +66,7 @@ def _text_prompt(line: bytes, place: str) -> str:
 def _json_prompt(line: bytes, place: str) -> str:
     try:
         row = msgspec.json.decode(line, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UserError(
             f"{place}: is not a JSON object ({error}).", "Mend or remove that line.", ExitCode.USAGE
         ) from None

@@ -6,6 +6,7 @@ under one lock that every process on the same output takes.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 from contextlib import AbstractContextManager
@@ -15,13 +16,13 @@ from typing import Literal
 import msgspec
 
 from hegelion_core import workspace
-from hegelion_core.dialectic.contract import read_sample
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import SamplesCounted
 from hegelion_core.generation import verdicts
+from hegelion_core.generation.sample_rows import read_row
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
 
 Outcome = Literal["accepted", "duplicate", "full"]
@@ -94,6 +95,8 @@ class SampleStore:
         if not self.path.exists():
             self._reset(0)
             return
+        if not self.path.is_file():
+            raise OSError(errno.EINVAL, "is no regular file", str(self.path))
         with open(self.path, "rb") as file:
             status = os.fstat(file.fileno())
             anew = status.st_ino != self._inode or status.st_size < self._offset
@@ -114,6 +117,16 @@ class SampleStore:
                     self._count(found[name])
         if anew and found.keys() != known.keys():
             verdicts.save(self._cache, found.items())
+
+    def mend(self) -> None:
+        """End a last line that has no end, and count what it holds.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        with self.locked():
+            self.refresh()
+            self._end_torn_line()
 
     def append(self, sample: Sample, limit: int) -> Outcome:
         """Add a sample, durably, unless its prompt is done or the file holds ``limit`` samples.
@@ -173,8 +186,8 @@ class SampleStore:
 
 def _judge(line: bytes) -> Verdict:
     try:
-        sample = read_sample(line)
-    except (msgspec.DecodeError, SampleFault):
+        sample = read_row(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
         return UNUSABLE
     return Verdict(prompt_id(sample.instruction), "prompt_id" not in sample.hegelion_trace.metadata)
 

@@ -86,7 +86,7 @@ class KimiTeacher:
         kimi = await find_kimi(self._wanted, path, self._supervisor, self._environment, known=self._known)
         model = self._settings.teacher.model
         kimi_program.check_login(kimi.dialect, self._own_environment, model)
-        self._remove_leftovers()
+        self.tidy()
         self._lay_out(kimi)
         return TeacherInfo(
             name=kimi.dialect,
@@ -94,6 +94,14 @@ class KimiTeacher:
             model=model or self._own_environment.get("KIMI_MODEL_NAME", ""),
             detail=f"{kimi.path}, agent without tools",
         )
+
+    def tidy(self) -> None:
+        """Remove the working folders and sessions of a core that was killed; see ``teacher.Teacher``."""
+        note = _read(self._root_note, 4096).strip()
+        root = Path(note)
+        if note and root.name.startswith(kimi_sessions.PREFIX) and root.is_dir() and root.stat().st_uid == os.getuid():
+            self._remove(root)
+        self._root_note.unlink(missing_ok=True)
 
     async def prove(self, log: Callable[[str], None]) -> None:
         """The canary, unless this version has passed it; see ``teacher.Teacher``."""
@@ -260,12 +268,6 @@ class KimiTeacher:
     def _root_note(self) -> Path:
         """Says where the working folders are, for the next core to tidy up after one that was killed."""
         return self._run.spool / "kimi-folder"
-
-    def _remove_leftovers(self) -> None:
-        note = _read(self._root_note, 4096).strip()
-        root = Path(note)
-        if note and root.name.startswith(kimi_sessions.PREFIX) and root.is_dir() and root.stat().st_uid == os.getuid():
-            self._remove(root)
 
     def _remove(self, root: Path) -> None:
         for workdir in root.glob(f"{root.name}-*"):

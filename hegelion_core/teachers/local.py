@@ -98,6 +98,9 @@ class LocalTeacher:
                 raise
             return self._info
 
+    def tidy(self) -> None:
+        """Nothing is left: everything lies in the run's folder."""
+
     async def prove(self, log: Callable[[str], None]) -> None:
         """Nothing is to show: the engine writes text and has no tools."""
 

@@ -115,6 +115,9 @@ class OpenAITeacher:
             raise
         return TeacherInfo(name=NAME, version=ready.version, model=ready.model, detail=ready.host)
 
+    def tidy(self) -> None:
+        """Nothing is left: everything lies in the run's folder."""
+
     async def prove(self, log: Callable[[str], None]) -> None:
         """Nothing to show: a request offers no tool, and nothing here could run one."""
 

@@ -96,6 +96,9 @@ class Teacher(Protocol):
             TeacherFault: it is not there, not logged in, or does not work.
         """
 
+    def tidy(self) -> None:
+        """Remove what an earlier core of this run, that was killed, left behind outside the run's folder."""
+
     async def prove(self, log: Callable[[str], None]) -> None:
         """Show, once a program version, that orders inside a prompt are not obeyed; at once where nothing is to show.
 

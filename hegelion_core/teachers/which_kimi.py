@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hegelion_core.dialectic.parsing import clean
-from hegelion_core.supervisor import Supervisor
+from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.teachers.faults import classify
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.teacher import TeacherFault
@@ -25,6 +25,7 @@ FIRST_ARCHIVED = (1, 52)
 INSTALL = "npm install -g @moonshot-ai/kimi-code (Node 22.19 or later), then run 'kimi' and sign in with /login"
 WITHOUT = "'--teacher local' needs no account."
 _MAX_READ = 4096
+_MAX_WRITTEN = 1 << 20  # bytes; a version is a line
 
 
 @dataclass(frozen=True)
@@ -104,13 +105,23 @@ async def find_kimi(
         faults.append(TeacherFault("protocol", other, f"Use --teacher {kimi.dialect}, or kimi-cli for whichever."))
     if faults:
         raise faults[0]
+    if (lame := next(_not_executable(path), None)) is not None:
+        raise TeacherFault("protocol", f"{lame} is there, but is no program that can be run.", f"chmod +x {lame}")
     raise TeacherFault("protocol", "No 'kimi' was found on PATH.", f"{INSTALL}. {WITHOUT}")
 
 
 def _candidates(path: str) -> Iterator[Path]:
+    return (found for found in _found(path) if os.access(found, os.X_OK))
+
+
+def _not_executable(path: str) -> Iterator[Path]:
+    return (found for found in _found(path) if not os.access(found, os.X_OK))
+
+
+def _found(path: str) -> Iterator[Path]:
     for folder in dict.fromkeys(path.split(os.pathsep)):
         candidate = Path(folder or ".") / "kimi"
-        if candidate.is_file() and os.access(candidate, os.X_OK):
+        if candidate.is_file():
             yield candidate.absolute()
 
 
@@ -125,7 +136,7 @@ async def _probe(path: Path, supervisor: Supervisor, environment: Mapping[str, s
         except OSError as error:
             raise TeacherFault("protocol", f"{path} cannot be run: {error.strerror}.", f"{INSTALL}.") from None
         try:
-            code = await asyncio.wait_for(child.wait(), seconds)
+            code = await asyncio.wait_for(_short_answer(child, out, err), seconds)
         except TimeoutError:
             raise TeacherFault("timeout", f"{path} --version did not end in {seconds:.0f} s.", f"{INSTALL}.") from None
         finally:
@@ -134,6 +145,19 @@ async def _probe(path: Path, supervisor: Supervisor, environment: Mapping[str, s
     if code != 0:
         raise classify("kimi-code", code, output, errors or output)
     return read_version(path, output or errors)
+
+
+async def _short_answer(child: Child, *outputs: Path) -> int:
+    """The exit code of a program that says what it is, and no more.
+
+    Raises:
+        TeacherFault: it prints without end.
+    """
+    while child.running:
+        if any(path.stat().st_size > _MAX_WRITTEN for path in outputs):
+            raise TeacherFault("protocol", "kimi --version prints without end and was stopped.", f"{INSTALL}.")
+        await asyncio.wait([asyncio.ensure_future(child.wait())], timeout=0.1)
+    return await child.wait()
 
 
 def _head(path: Path) -> str:

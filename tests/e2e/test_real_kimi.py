@@ -122,10 +122,11 @@ async def test_a_quota_is_told_from_other_refusals(real: Real) -> None:
 
 
 async def test_cut_answers_are_caught(real: Real) -> None:
-    # Kimi Code reports a broken stream; the legacy program asks again and glues both answers together.
-    real.server.script.append(Cut())
+    # Both ask again by themselves. Kimi Code then reports a broken stream; the legacy program glues the parts together.
+    real.server.script.extend([Cut()] * 3)
     with pytest.raises((TeacherFault, contract.ContractFault)):
         contract.make_sample(QUERY, await real.ask(), prompt_id="p-1", system="", metadata={})
+    real.server.script.clear()
     # A token limit goes unmentioned by both programs' output.
     real.server.script.append(Reply("<thought>\n**THESIS**: Cities should", finish="length"))
     with pytest.raises(contract.ContractFault):

@@ -13,10 +13,10 @@ from tests.fakes.model_server import ModelServer, Reply
 
 
 def test_run_all_with_the_real_kimi_code(tmp_path: Path) -> None:
-    """Three samples, the first answer bad: one is kept as rejected, three are accepted, trained on and evaluated."""
+    """The canary, then three samples, the first answer bad: one is kept as rejected, three are accepted and used."""
     with ModelServer() as server:
-        server.script.append(Reply("Cars are loud. That is all."))
-        console = Console(tmp_path)
+        server.script.extend([Reply("I have no tools."), Reply("Cars are loud. That is all.")])
+        console = Console(tmp_path, trusted=False)
         folders = [install_kimi.CODE_BIN, install_kimi.node_bin()]
         console.environment |= {
             "PATH": os.pathsep.join([*map(str, folders), os.environ["PATH"]]),
@@ -32,7 +32,8 @@ def test_run_all_with_the_real_kimi_code(tmp_path: Path) -> None:
     assert {sample["hegelion_trace"]["metadata"]["teacher"] for sample in samples} == {"kimi-code"}
     assert {sample["hegelion_trace"]["metadata"]["teacher_version"][:4] for sample in samples} == {"2.1."}
     assert len(console.samples.with_suffix(".rejected.jsonl").read_text().splitlines()) == 1
-    assert len(server.requests) == 4
+    assert len(server.requests) == 5
+    assert "touch canary" in server.requests[0].user_text
     assert all(not request.tools for request in server.requests)
     for path in (console.folder / "artifacts").rglob("*"):
         assert not path.is_file() or b"swordfish" not in path.read_bytes(), path

@@ -178,7 +178,7 @@ def test_a_teacher_that_refuses_ends_the_run_with_its_own_exit_code(
     console: Console, behaviour: str, code: ExitCode, words: str
 ) -> None:
     console.environment["KIMI_FAKE_BEHAVIOUR"] = behaviour
-    arguments = ("generate", "--dataset", "bundled", "--limit", "3")
+    arguments = ("generate", "--dataset", "bundled", "--limit", "3", "--quota-wait", "0")
     result = console.run(*arguments)
     assert result.returncode == code, result.stderr
     assert words.lower() in result.stderr.lower()

@@ -18,6 +18,9 @@ import psutil
 from hegelion_core import events as e
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.event_log import EventReader
+from hegelion_core.teachers import canary
+from hegelion_core.teachers.known_programs import KnownPrograms
+from hegelion_core.teachers.which_kimi import read_version
 from tests.fakes import fake_kimi
 from tests.fakes.tiny_model import make_tiny_model
 
@@ -35,8 +38,13 @@ FAST = (
 class Console:
     """A workspace and the command line in it."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, trusted: bool = True) -> None:
+        """``trusted``: the fake programs have passed the canary, so that a script's first line is a row's."""
         self.folder = folder
+        if trusted:
+            known = KnownPrograms(folder / "artifacts" / "teachers.json")
+            for version in ("2.1.0", "kimi, version 1.51.0"):
+                known.learn_proved(canary.name(read_version(folder / "bin" / "kimi", version)))
         self.student = make_tiny_model(folder / "student")
         program = fake_kimi.install(folder / "bin")
         (folder / "home").mkdir()

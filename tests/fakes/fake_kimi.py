@@ -59,7 +59,7 @@ def main(arguments: list[str]) -> int:
         say({"role": "meta", "type": "system.version", "version": version})
     time.sleep(float(os.environ.get("KIMI_FAKE_SECONDS", "0")))
     if behaviour == "rude":
-        return fail(f"provider.overloaded: 529 {STEERING}", legacy)
+        return fail(f"{ERRORS['balance']} {STEERING}", legacy)
     if behaviour in ERRORS:
         return fail(ERRORS[behaviour], legacy)
     return perform(behaviour, arguments[arguments.index("-p") + 1], legacy)
@@ -107,14 +107,16 @@ def flood() -> None:
 
 
 def write_one_long_line() -> None:
-    for _ in range(100):
+    for _ in range(64):
         sys.stdout.write("x" * (1 << 20))
     sys.stdout.flush()
 
 
 def flood_errors() -> None:
-    while True:
-        print("e" * 65536, file=sys.stderr)
+    """Enough to be too much, on standard error; not without end, since a disk that fills hurts everybody."""
+    for _ in range(64):
+        print("e" * (1 << 20), file=sys.stderr)
+    hang()
 
 
 def leave_a_grandchild() -> None:

@@ -113,17 +113,16 @@ def _check_leftovers(run: FaultRun, faults: list[str]) -> None:
         faults.append(f"sessions are left in Kimi's home: {left}")
     if left := sorted(str(path.relative_to(run.temporary)) for path in run.temporary.glob("hegelion-*")):
         faults.append(f"working folders are left: {left}")
-    if left := [process for mark in run.findings.marks for process in guard.marked(mark)]:
-        faults.append(f"processes with a core's mark are left: {left}")
-    for path in artifacts.rglob("*"):
-        if path.is_file() and KEY.encode() in path.read_bytes():
-            faults.append(f"the key is in {path.relative_to(artifacts)}")
+    if processes := [process for mark in run.findings.marks for process in guard.marked(mark)]:
+        faults.append(f"processes with a core's mark are left: {processes}")
+    if told := [path for path in artifacts.rglob("*") if path.is_file() and KEY.encode() in path.read_bytes()]:
+        faults.append(f"the key is in {[str(path.relative_to(artifacts)) for path in told]}")
 
 
 def _check_requests(asked: list[Asked], faults: list[str]) -> None:
     if tools := [each.number for each in asked if each.tools]:
         faults.append(f"requests with tools: {tools}")
-    if large := [each.beyond for each in asked if each.beyond >= MAX_BEYOND]:
+    if large := [each.beyond for each in asked if each.beyond >= MAX_BEYOND and not each.continued]:
         faults.append(f"requests are larger than they should be: {large}")
 
 
@@ -143,7 +142,7 @@ def _figures(
         "kills with the guard": sum(isinstance(stop.step, Kill) and stop.step.guard for stop in kills),
         "requests": len(asked),
         "requests by class": _told(Counter(each.kind for each in asked)),
-        "most bytes beyond system text and row": max(each.beyond for each in asked),
+        "most bytes beyond system text and row": max(each.beyond for each in asked if not each.continued),
         "whole answers sent": sum(each.whole and each.kind in ANSWERS for each in asked),
         "answers salvaged and accepted": sum(event.salvaged for event in accepted),
         "answers rejected and kept": sum(each.kind == "rejected" for each in rejected),

@@ -11,7 +11,7 @@ import re
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import cast
@@ -22,7 +22,7 @@ from tests.fakes import model_server
 from tests.fakes.good_answers import good_text, question
 from tests.fakes.model_server import Action, Cut, Failure, Hang, Json, ModelServer, Reply, Request, ToolCall
 
-GOOD, CANARY = "good", "canary"
+GOOD, CANARY, TOOL = "good", "canary", "tool"
 SHARES = MappingProxyType(
     {
         "no_block": 0.02,
@@ -46,6 +46,7 @@ TOOLS = 2
 """The third in a run ends the generation."""
 ANSWERS = frozenset({GOOD, "no_block", "cut_text", "refusal", "wrong_order", "length"})
 """Classes that are an answer, good or bad; the others are the service's failures."""
+_CORRECTION = re.compile(r"\n\nAn earlier reply to this was not accepted\..*", re.DOTALL)
 MARK = re.compile(r"\(case (r\d{5}z)\)")
 
 
@@ -60,8 +61,10 @@ class Asked:
     """The class of what it got: ``good``, a fault of ``SHARES``, ``tool``, ``canary``, or a staged one."""
     mark: str
     beyond: int
-    """Bytes of the body beyond system text and row."""
+    """Bytes of the body beyond system text, row, and the fault of an earlier reply."""
     tools: int
+    continued: bool
+    """Whether it goes on after a tool call."""
     began: float
     ended: float | None = None
     whole: bool = False
@@ -72,20 +75,32 @@ class FaultServer(ModelServer):
     """Deals faults to the first requests and good answers to all later ones."""
 
     def __init__(
-        self, *, requests: int, seed: int, seconds: tuple[float, float], on_request: Callable[[], None]
+        self,
+        *,
+        requests: int,
+        seed: int,
+        seconds: tuple[float, float],
+        kinds: Collection[str] = (*SHARES, TOOL),
+        on_request: Callable[[], None] = lambda: None,
     ) -> None:
-        """``requests`` is how many the faults spread over; ``seconds`` how long an answer takes, least and most.
+        """Deals faults of these ``kinds``.
 
-        ``on_request`` is called with each request before anything is answered.
+        Args:
+            requests: how many requests they spread over.
+            seed: of their order and of the times.
+            seconds: how long an answer takes, least and most.
+            kinds: the classes that are met.
+            on_request: called with each request, before anything is answered.
         """
         super().__init__(respond=self._deal)
         self.asked: list[Asked] = []
         self.changed = threading.Condition()
         """Notified when a request came or was served."""
         self._rng = random.Random(seed)
-        self._deck = deque(deck(requests, self._rng))
+        self._deck = deque(deck(requests, kinds, self._rng))
         self._seconds = seconds
-        self._staged: deque[tuple[str, Action]] = deque()
+        self._staged: tuple[str, Action] | None = None
+        self._lasting = False
         self._by_request: dict[int, Asked] = {}
         self._on_request = on_request
         self._http.RequestHandlerClass = _Handler
@@ -95,9 +110,13 @@ class FaultServer(ModelServer):
         """Requests that are not served yet."""
         return [asked for asked in self.asked if asked.ended is None]
 
-    def stage(self, kind: str, action: Action) -> None:
-        """Have the next request get this, before the faults go on."""
-        self._staged.append((kind, action))
+    def stage(self, kind: str, action: Action, *, lasting: bool) -> None:
+        """Have the next request get this before the faults go on, or all until ``unstage``."""
+        self._staged, self._lasting = (kind, action), lasting
+
+    def unstage(self) -> None:
+        """The faults go on."""
+        self._staged = None
 
     def served(self, request: Request, *, whole: bool) -> None:
         """All that a request got was sent, or its client went away."""
@@ -112,8 +131,18 @@ class FaultServer(ModelServer):
         number = len(self.asked)
         mark = f"r{number:05d}z"
         kind, action = self._choose(query, mark)
-        known = len(request.system_text.encode()) + len(query.encode())
-        asked = Asked(number, prompt_id(query), kind, mark, request.size - known, len(request.tools), time.time())
+        correction = _CORRECTION.search(request.user_text)
+        known = (request.system_text, query, correction[0] if correction else "")
+        asked = Asked(
+            number=number,
+            prompt=prompt_id(query),
+            kind=kind,
+            mark=mark,
+            beyond=request.size - sum(len(text.encode()) for text in known),
+            tools=len(request.tools),
+            continued=any(message.get("role") == "tool" for message in request.messages),
+            began=time.time(),
+        )
         with self.changed:
             self._by_request[id(request)] = asked
             self.asked.append(asked)
@@ -124,8 +153,9 @@ class FaultServer(ModelServer):
         seconds = self._rng.uniform(*self._seconds)
         if query == canary.QUERY:
             return CANARY, Reply("I have no tools and will not try to use any.", seconds=seconds)
-        if self._staged:
-            return self._staged.popleft()
+        if (staged := self._staged) is not None:
+            self._staged = staged if self._lasting else None
+            return staged
         kind = self._deck.popleft() if self._deck else GOOD
         return kind, make_action(kind, query, mark, seconds)
 
@@ -140,9 +170,9 @@ class _Handler(model_server._Handler):
             cast(FaultServer, self.server.model).served(request, whole=whole)
 
 
-def deck(requests: int, rng: random.Random) -> list[str]:
+def deck(requests: int, kinds: Collection[str], rng: random.Random) -> list[str]:
     """The classes of the first requests, each fault spread evenly over all of them and met at least once."""
-    counts = {kind: max(1, round(share * requests)) for kind, share in SHARES.items()} | {"tool": TOOLS}
+    counts = {kind: TOOLS if kind == TOOL else max(1, round(SHARES[kind] * requests)) for kind in kinds}
     counts[GOOD] = max(0, requests - sum(counts.values()))
     placed = [((n + rng.random()) / count, kind) for kind, count in counts.items() for n in range(count)]
     return [kind for _, kind in sorted(placed)]
@@ -174,7 +204,7 @@ def make_action(kind: str, query: str, mark: str, seconds: float) -> Action:
         "internal": lambda: Failure(500, _error("server_error", "Internal server error.")),
         "cut_stream": lambda: Cut(text[: len(text) // 2]),
         "hang": Hang,
-        "tool": lambda: ToolCall("Bash", {"command": "id"}),
+        TOOL: lambda: ToolCall("Bash", {"command": "id"}),
     }
     return failures[kind]()
 

@@ -8,7 +8,8 @@ import pytest
 
 from hegelion_core import events as e
 from hegelion_core.commands.status import report
-from hegelion_core.commands.words import describe, duration, nearby, printable, size
+from hegelion_core.commands.text import printable
+from hegelion_core.commands.words import describe, duration, nearby, size
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import RunFolder

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import ast
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -19,6 +21,50 @@ GOOD = ParsedOutput(
     synthesis="Ban through traffic yet keep access for those who need it.",
     answer="Cities should limit cars in centres, with exemptions.",
 )
+
+
+ANSWERS = Path(__file__).parents[2] / "data" / "answers.jsonl"
+
+
+class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A whole answer as a model writes it, and what becomes of it."""
+
+    name: str
+    query: str
+    text: str
+    expected: str
+    """``accepted`` or the reason."""
+    contradictions: int | None = None
+    proposals: int | None = None
+
+
+CASES = msgspec.json.Decoder(Case).decode_lines(ANSWERS.read_bytes())
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_whole_answers(case: Case) -> None:
+    line = msgspec.json.encode({"instruction": case.query, "output": case.text})
+    if case.expected != "accepted":
+        with pytest.raises(SampleFault) as caught:
+            contract.read_sample(line)
+        assert caught.value.reason == case.expected
+        return
+    sample = contract.read_sample(line)
+    trace = sample.hegelion_trace
+    assert case.contradictions in (None, len(trace.contradictions)), trace.contradictions
+    assert case.proposals in (None, len(trace.research_proposals)), trace.research_proposals
+    assert contract.read_sample(msgspec.json.encode(sample)) == sample  # what was accepted stays so
+
+
+def test_the_answers_are_many_and_of_both_kinds() -> None:
+    names = [case.name for case in CASES]
+    assert len(names) == len(set(names)) >= 200
+    assert {case.expected for case in CASES} >= {
+        *("accepted", "no_thought_block", "unclosed_thought", "several_thought_blocks", "missing_thesis"),
+        *("missing_antithesis", "missing_synthesis", "wrong_order", "trivial_thesis", "trivial_antithesis"),
+        *("empty_answer", "refusal", "tool_use", "cut_off", "wrong_language", "repetitive", "repeated_sections"),
+        *("thesis_copies_prompt", "synthesis_copies_thesis", "answer_copies_synthesis"),
+    }
 
 
 def reason(parsed: ParsedOutput, query: str = QUERY, truncated: bool = False) -> str | None:
@@ -56,6 +102,10 @@ def test_good_answers_pass(good: ParsedOutput) -> None:
         (replace(GOOD, thesis="..."), "trivial_thesis"),
         (replace(GOOD, antithesis="No, bad."), "trivial_antithesis"),
         (replace(GOOD, synthesis="[Your synthesis goes here]"), "trivial_synthesis"),
+        (
+            replace(GOOD, thesis="The strongest direct position on the question, with its best reasons."),
+            "trivial_thesis",
+        ),
         (replace(GOOD, answer=""), "empty_answer"),
         (replace(GOOD, answer=" ** "), "empty_answer"),
         (replace(GOOD, answer="<your answer>"), "empty_answer"),
@@ -65,6 +115,13 @@ def test_good_answers_pass(good: ParsedOutput) -> None:
         (replace(GOOD, synthesis=GOOD.antithesis), "synthesis_copies_antithesis"),
         (replace(GOOD, answer=f"**{GOOD.synthesis}**"), "answer_copies_synthesis"),
         (replace(GOOD, answer=QUERY), "answer_copies_prompt"),
+        (replace(GOOD, answer=f"So, in  conclusion: {GOOD.synthesis.upper()}"), "answer_copies_synthesis"),
+        (replace(GOOD, answer=f"{GOOD.synthesis}\nI hope this helps!"), "answer_copies_synthesis"),
+        (
+            replace(GOOD, synthesis=f"{GOOD.synthesis}\nRESEARCH_PROPOSAL: Count.", answer=GOOD.synthesis),
+            "answer_copies_synthesis",
+        ),
+        (replace(GOOD, synthesis=f"Both are right in part: {GOOD.thesis}"), "synthesis_copies_thesis"),
         (replace(GOOD, answer="I'm sorry, but I can't help with that."), "refusal"),
         (replace(GOOD, answer="I’m sorry, but I cannot assist with this request."), "refusal"),
         (replace(GOOD, thesis="As an AI language model, I cannot have opinions on cars."), "refusal"),
@@ -174,3 +231,52 @@ def test_rows_that_are_no_samples_say_why() -> None:
         contract.read_sample(msgspec.json.encode({"instruction": QUERY, "output": "Yes."}))
     with pytest.raises(SampleFault, match="no_prompt"):
         contract.read_sample(msgspec.json.encode({"output": render_output(GOOD)}))
+
+
+def test_the_recipes_own_words_are_no_section() -> None:
+    text = contract._ECHO.pattern
+    phrases = [phrase.strip("()?:") for phrase in text.removeprefix(r"\W*").removesuffix(r"\b").split("|")]
+    assert len(phrases) == 4
+    assert all(phrase in prompts.TEACHER_SYSTEM.lower() for phrase in phrases)
+
+
+def test_a_refusal_or_a_call_without_a_block_is_told_as_such() -> None:
+    for text, expected in (
+        ("I'm sorry, but I can't help with that.", "refusal"),
+        ('<tool_call>{"name": "Bash", "arguments": {}}</tool_call>', "tool_use"),
+        (f"<tool_call>ls</tool_call>\n{render_output(GOOD)}", "tool_use"),
+    ):
+        with pytest.raises(SampleFault) as caught:
+            contract.make_sample(QUERY, Answer(text=text), prompt_id="p-1", system="", metadata={})
+        assert caught.value.reason == expected
+
+
+def test_the_answers_language_counts_too() -> None:
+    assert reason(replace(GOOD, answer=CHINESE.answer)) == "wrong_language"
+    assert reason(replace(GOOD, answer="```python\n# 城市应该禁止汽车进入市中心\nprint('ban')\n```")) is None
+
+
+def test_the_fingerprint_covers_every_module_that_decides() -> None:
+    assert len(contract.fingerprint()) == 16
+    assert int(contract.fingerprint(), 16) >= 0
+    assert contract.fingerprint() is contract.fingerprint()
+    folder = Path(contract.__file__).parent
+    seen, waiting = set(), ["contract"]
+    while waiting:
+        name = waiting.pop()
+        seen.add(name)
+        for node in ast.walk(ast.parse((folder / f"{name}.py").read_text())):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("hegelion_core.dialectic"):
+                modules = [alias.name for alias in node.names] if node.module == "hegelion_core.dialectic" else []
+                waiting += {*modules, node.module.rpartition(".")[2]} - seen - {"dialectic"} if node.module else []
+    assert sorted(seen) == sorted(contract._DECIDING)
+
+
+def test_the_fingerprint_changes_with_the_code(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in contract._DECIDING:
+        (tmp_path / f"{name}.py").write_text("one = 1\n")
+    monkeypatch.setattr(contract, "__file__", str(tmp_path / "contract.py"))
+    before = contract.fingerprint.__wrapped__()
+    assert before == contract.fingerprint.__wrapped__()
+    (tmp_path / "labels.py").write_text("one = 2\n")
+    assert contract.fingerprint.__wrapped__() != before

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.dialectic.identity import normalise, prompt_id
+from hegelion_core.dialectic.identity import nfkc, normalise, prompt_id
 
 
 @given(st.text())
@@ -35,3 +35,14 @@ def test_the_form_of_an_id_is_stable() -> None:
 
 def test_a_lone_surrogate_has_an_id() -> None:
     assert prompt_id("\ud800").startswith("p-")
+
+
+def test_a_flood_of_combining_marks_is_cut() -> None:
+    flood = "a" + "\u0301\u0316" * 500_000  # sorting these would take the square of their number
+    assert len(nfkc(flood)) < 40
+    assert normalise(normalise(flood)) == normalise(flood)
+
+
+@given(st.text(st.sampled_from("aé\u0301\u0316\u0344\u0345 ﬁİ"), min_size=40, max_size=4000))
+def test_normalising_texts_of_marks_twice_changes_nothing(text: str) -> None:
+    assert normalise(normalise(text)) == normalise(text)

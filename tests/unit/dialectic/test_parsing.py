@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+import sys
 from itertools import product
+from types import FrameType
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.dialectic.labels import labelled_items
+from hegelion_core.dialectic import contract
 from hegelion_core.dialectic.parsing import ParsedOutput, SampleFault, clean, parse_output, render_output
+from hegelion_core.teachers.teacher import Answer
 
 THESIS = "Cities should ban cars since streets belong to people."
 ANTITHESIS = "A ban hurts those who cannot walk far, and shops."
@@ -43,6 +47,17 @@ FORMS = [
     ("[THESIS] {}", "[ANTITHESIS] {}", "[SYNTHESIS] {}"),
     ("<thesis>{}</thesis>", "<antithesis>{}</antithesis>", "<synthesis>{}</synthesis>"),
     ("正题：{}", "反题：{}", "合题：{}"),
+    ("**[THESIS]** {}", "**[ANTITHESIS]** {}", "**[SYNTHESIS]** {}"),
+    ("【正题】{}", "【反题】{}", "【合题】{}"),
+    ("一、正题：{}", "二、反题：{}", "三、合题：{}"),
+    ("🔵 **Thesis:** {}", "🔴 **Antithesis:** {}", "🟢 **Synthesis:** {}"),
+    ("(1) Thesis: {}", "(2) Antithesis: {}", "(3) Synthesis: {}"),
+    ("My thesis: {}", "The antithesis: {}", "Proposed synthesis: {}"),
+    ("### THESIS\n**Thesis:** {}", "### ANTITHESIS\n**Antithesis:** {}", "### SYNTHESIS\n**Synthesis:** {}"),
+    ("| Thesis | {} |", "| **Antithesis** | {} |", "| Synthesis | {} |"),
+    ("[thesis]{}[/thesis]", "[antithesis]{}[/antithesis]", "[synthesis]{}[/synthesis]"),
+    ("**ТЕЗИС**: {}", "**АНТИТЕЗИС**: {}", "**СИНТЕЗ**: {}"),
+    ("Thèse : {}", "Antithèse : {}", "Synthèse : {}"),
 ]
 INLINE = [form for form in FORMS if form[0].startswith(("**THESIS**:", "**Thesis:**", "***", "__"))]
 
@@ -66,7 +81,10 @@ def test_every_form_of_heading_is_read(form: tuple[str, str, str], between: str,
 
 @pytest.mark.parametrize(
     "answer",
-    ["**Answer:** {}", "**ANSWER**: {}", "Final answer: {}", "## Answer\n{}", "<answer>{}</answer>", "**Answer**\n{}"],
+    [
+        *("**Answer:** {}", "**ANSWER**: {}", "Final answer: {}", "## Answer\n{}", "<answer>{}</answer>"),
+        *("**Answer**\n{}", "**Antwort:** {}", "Réponse finale : {}", "最终答案：{}", "Answer: **Final answer:** {}"),
+    ],
 )
 def test_a_label_on_the_answer_goes(answer: str) -> None:
     assert parse_output(whole(block_of(FORMS[0], "\n"), answer=answer.format(ANSWER))).answer == ANSWER
@@ -108,9 +126,51 @@ def test_what_cannot_be_read_says_why(text: str, reason: str) -> None:
     assert caught.value.detail.endswith(".")
 
 
+def test_headings_in_code_are_none() -> None:
+    fenced = f"{THESIS}\n```text\n**SYNTHESIS**: x\nANTITHESIS: y\n```\nand `**ANTITHESIS**: z` too."
+    block = f"**THESIS**: {fenced}\n**ANTITHESIS**: {ANTITHESIS}\n**SYNTHESIS**: {SYNTHESIS}"
+    assert parse_output(whole(block)) == ParsedOutput(fenced, ANTITHESIS, SYNTHESIS, ANSWER)
+    directly = f"```text\nANTITHESIS: y\n```\n{THESIS}"
+    block = f"**THESIS**: {directly}\n**ANTITHESIS**: {ANTITHESIS}\n**SYNTHESIS**: {SYNTHESIS}"
+    assert parse_output(whole(block)).thesis == directly
+    with pytest.raises(SampleFault, match="missing_antithesis"):
+        parse_output(whole(f"**THESIS**: {THESIS}\n```\n**ANTITHESIS**: {ANTITHESIS}\n```\n**SYNTHESIS**: {SYNTHESIS}"))
+
+
+def test_a_fence_that_is_never_closed_hides_nothing() -> None:
+    block = f"**THESIS**: {THESIS}\n```rust\nfn main()\n**ANTITHESIS**: {ANTITHESIS}\n**SYNTHESIS**: {SYNTHESIS}"
+    assert parse_output(whole(block)).antithesis == ANTITHESIS
+
+
+def test_thinking_inside_sections_or_answer_is_a_second_block() -> None:
+    canonical = block_of(FORMS[0], "\n")
+    assert parse_output(whole(f"<think>plan</think>\n{canonical}")).thesis == THESIS
+    mention = f"{ANSWER} It drops what stands in `<think>` and </think> tags, always."
+    assert parse_output(whole(canonical, answer=mention)).answer == mention
+    for text in (
+        whole(canonical, answer=f"<think>\nplan\n</think>\n{ANSWER}"),
+        whole(canonical, answer=f"<THINKING>plan</THINKING>\n{ANSWER}"),
+        whole(canonical.replace(THESIS, f"{THESIS}\n<think>hm</think>\nYes.")),
+    ):
+        with pytest.raises(SampleFault, match="several_thought_blocks"):
+            parse_output(text)
+
+
 PIECES = [
     *("**THESIS**:", "**ANTITHESIS**:", "**SYNTHESIS**:", "### Thesis", "- Antithesis:", "Synthesis", "<thesis>"),
     *("</thesis>", "<thought>", "</thought>", "<think>", "</think>", "<answer>", "</answer>", "Answer:", "**", "__"),
+    *(
+        "| Thesis |",
+        "|",
+        "【合题】",
+        "[/thesis]",
+        "```\n",
+        "\n```\n",
+        "~~~\n",
+        "\n- ```",
+        "<think>\n",
+        "CONTRADICTION: x",
+    ),
     *(
         " ",
         "\n",
@@ -141,6 +201,76 @@ def test_rendering_and_parsing_are_inverse_for_all_that_can_be_read(text: str) -
         assert parse_output(render_output(parsed)) == parsed
 
 
+@given(st.text() | st.lists(st.sampled_from(PIECES), max_size=30).map("".join), st.text(max_size=40))
+def test_no_text_leads_to_anything_but_a_sample_or_a_fault(text: str, query: str) -> None:
+    for candidate in (
+        text,
+        whole(f"**THESIS**: a{text}\n**ANTITHESIS**: b{text}\n**SYNTHESIS**: c{text}", answer=text),
+    ):
+        with contextlib.suppress(SampleFault):
+            contract.make_sample(query, Answer(text=candidate), prompt_id="p-1", system="", metadata={})
+
+
+MEGABYTE = 1 << 20
+FLOODS = [
+    *(
+        "*",
+        "<thought>",
+        "THESIS",
+        "THESIS: ",
+        "**THESIS**: ",
+        " ",
+        "\n",
+        " \n",
+        "```\n",
+        "```a\n",
+        "~~~\n",
+        "`",
+        "|",
+        "|-\n",
+    ),
+    *(
+        "</thesis>",
+        "</answer>",
+        "Answer: ",
+        "CONTRADICTION: a\nb\n",
+        "Contradictions:\n- a\n",
+        ". evidence: ",
+        "(",
+        ".",
+    ),
+    *("I'm sorry, ", "{", "<tool_call>", "\u0301\u0316", "题", "x ", "<think>\n", "\x00", "\ud800"),
+]
+
+
+@pytest.mark.parametrize("flood", FLOODS)
+def test_a_megabyte_of_one_thing_is_read_in_linear_time(flood: str) -> None:
+    # Calls are counted, up to a length at which work that grows with the square would not end within the time limit.
+    def calls(length: int) -> int:
+        body = flood * (length // len(flood))
+        texts = [body, whole(f"**THESIS**: {body}x\n**ANTITHESIS**: {body}x\n**SYNTHESIS**: x", answer="Yes.")]
+        counted = 0
+
+        def count(frame: FrameType, event: str, arg: object) -> None:
+            nonlocal counted
+            counted += 1
+
+        for text in texts:
+            sys.setprofile(count)
+            try:
+                with contextlib.suppress(SampleFault):
+                    contract.make_sample("Why?", Answer(text=text), prompt_id="p-1", system="", metadata={})
+            finally:
+                sys.setprofile(None)
+        return counted
+
+    small = calls(MEGABYTE // 400)
+    assert calls(MEGABYTE // 40) <= 11 * small
+    body = flood * (MEGABYTE // len(flood))
+    with contextlib.suppress(SampleFault):
+        contract.make_sample("Why?", Answer(text=whole(body)), prompt_id="p-1", system="", metadata={})
+
+
 PLAIN = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="<>*_#:：-–—[]()\u2028\u2029\ufeff"))
 
 
@@ -161,22 +291,6 @@ def test_cleaning_leaves_nothing_that_steers_a_terminal(text: str) -> None:
     cleaned.encode()
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        "CONTRADICTION: one\nEVIDENCE: why\nCONTRADICTION: two",
-        "**CONTRADICTION**: one\n**EVIDENCE**: why\n\n**CONTRADICTION**: two",
-        "1. **Contradiction:** one\n   **Evidence:** why\n2. **Contradiction:** two",
-        "Contradiction 1: one\nEvidence: why\nContradiction 2: two",
-        "### Contradiction 1\none\n**EVIDENCE:** why\n### Contradiction 2\ntwo",
-        "Before.\n\n**Contradictions:**\n1. one\nEVIDENCE: why\n2. two\n\nAfter.",
-        "Contradictions:\n- one\n  - Evidence: why\n- two",
-    ],
-)
-def test_contradictions_in_every_form(text: str) -> None:
-    assert labelled_items(text, "contradiction", "evidence") == ("one\nEVIDENCE: why", "two")
-
-
 def test_proposals_and_sections_know_their_items() -> None:
     block = (
         f"**THESIS**: {THESIS}\n**ANTITHESIS**: {ANTITHESIS}\nCONTRADICTION: Streets\nare shared.\n"
@@ -185,4 +299,3 @@ def test_proposals_and_sections_know_their_items() -> None:
     parsed = parse_output(whole(block))
     assert parsed.contradictions == ("Streets are shared.",)
     assert parsed.research_proposals == ("Count walkers.\nPREDICTION: More of them.",)
-    assert labelled_items("No labels here, only a contradiction in terms.", "contradiction", "evidence") == ()

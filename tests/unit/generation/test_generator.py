@@ -55,6 +55,7 @@ class ScriptedTeacher:
         self.gate.set()
         self._calls_per_instance = calls_per_instance
         self.proofs = 0
+        self.tidied = 0
         self.doubts: list[TeacherFault] = []
 
     @property
@@ -78,6 +79,9 @@ class ScriptedTeacher:
         if isinstance(result, TeacherFault):
             raise result
         return result
+
+    def tidy(self) -> None:
+        self.tidied += 1
 
     async def prove(self, log: Callable[[str], None]) -> None:
         self.proofs += 1

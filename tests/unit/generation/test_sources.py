@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 import json
+import os
+import re
+import socket
+import threading
+from functools import partial
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 from types import SimpleNamespace
 
 import msgspec
 import pytest
 from datasets import Dataset
+from huggingface_hub import HfApi
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -65,6 +72,7 @@ def test_json_lines_name_their_prompt_in_several_ways(tmp_path: Path) -> None:
     [
         ("p.txt", b"good\nb\xff\xfed\n", "p.txt, line 2: is not UTF-8 text"),
         ("p.jsonl", b'{"prompt": "a"}\n\n{"prompt": \n', "p.jsonl, line 3: is not a JSON object"),
+        ("p.jsonl", b'{"prompt": ' + b"[" * 100_000, "p.jsonl, line 1: is not a JSON object"),
         ("p.jsonl", b'"a"\n', "p.jsonl, line 1: is not a JSON object"),
         ("p.jsonl", b'{"question": "a"}\n', "p.jsonl, line 1: has no prompt; it holds question"),
     ],
@@ -152,19 +160,17 @@ def test_an_unknown_split_or_column_says_which_exist(hub_layout: Path) -> None:
 
 
 class HubBuilder:
-    """As ``datasets`` describes a data set of the hub: the commit stands beside each file."""
+    """As ``datasets`` describes a data set of the hub."""
 
     def __init__(self, columns: list[str] | None) -> None:
-        self.config = SimpleNamespace(
-            columns=columns, data_files={"train_prefs": SimpleNamespace(origin_metadata=[("owner/set", "c0ffee")])}
-        )
+        self.config = SimpleNamespace(columns=columns, data_files={"train_prefs": object()})
 
     def as_streaming_dataset(self, split: str) -> list[dict[str, object]]:
         row: dict[str, object] = {"messages": [], "prompt": "One?"}
         return [{name: row[name] for name in self.config.columns or row}]
 
 
-def test_the_commit_of_a_hub_data_set_is_recorded_and_only_its_prompts_are_read(
+def test_a_hub_data_set_is_read_at_the_commit_that_is_recorded_and_only_its_prompts(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     asked: list[tuple[str, str | None]] = []
@@ -173,20 +179,65 @@ def test_the_commit_of_a_hub_data_set_is_recorded_and_only_its_prompts_are_read(
         asked.append((path, revision))
         return HubBuilder(columns)
 
+    def info(api: object, name: str, revision: str | None, timeout: float) -> SimpleNamespace:
+        assert (name, revision) == ("owner/set", "main")
+        return SimpleNamespace(sha="c0ffee")
+
     monkeypatch.setattr("datasets.load_dataset_builder", load_builder)
+    monkeypatch.setattr("huggingface_hub.HfApi.dataset_info", info)
     opened = open_data_set("owner/set", "train_prefs", "main", tmp_path)
     assert opened.name == "owner/set@c0ffee/train_prefs"
     assert list(opened.rows) == [{"prompt": "One?"}]
-    assert asked == [("owner/set", "main"), ("owner/set", "c0ffee")]
+    assert asked == [("owner/set", "c0ffee")] * 2
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """A hub that knows no data set."""
+
+    def do_GET(self) -> None:
+        self.send_response(404 if "revision" in self.path or "missing" in self.path else 401)
+        error = "RevisionNotFound" if "revision" in self.path else "RepoNotFound"
+        self.send_header("X-Error-Code", error)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
+        """Quiet."""
+
+
+@pytest.mark.parametrize(
+    ("dataset", "revision", "fault"),
+    [
+        ("owner/missing", None, "There is no folder or file owner/missing here, and the hub has no such data set"),
+        ("owner/set", "nope", "The data set owner/set has no revision 'nope'"),
+        ("a b c", None, "There is no folder or file a b c here, and it is no name of the hub's"),
+    ],
+)
+def test_what_the_hub_does_not_have_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dataset: str, revision: str | None, fault: str
+) -> None:
+    with HTTPServer(("127.0.0.1", 0), _Hub) as hub:
+        threading.Thread(target=hub.serve_forever, args=(0.05,), daemon=True).start()
+        monkeypatch.setattr("huggingface_hub.HfApi", partial(HfApi, endpoint=f"http://127.0.0.1:{hub.server_port}"))
+        with pytest.raises(UserError, match=re.escape(fault)) as raised:
+            open_data_set(dataset, "train_prefs", revision, tmp_path)
+        hub.shutdown()
+    assert raised.value.exit_code == ExitCode.USAGE
 
 
 def test_a_hub_that_cannot_be_reached_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def load_builder(path: str, revision: str | None = None) -> HubBuilder:
-        raise ConnectionError("Couldn't reach 'owner/set' on the Hub.\nTraceback")
-
-    monkeypatch.setattr("datasets.load_dataset_builder", load_builder)
-    with pytest.raises(UserError, match=r"owner/set cannot be read: Couldn't reach 'owner/set' on the Hub\.\nCheck"):
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    monkeypatch.setattr("huggingface_hub.HfApi", partial(HfApi, endpoint=f"http://127.0.0.1:{port}"))
+    with pytest.raises(UserError, match="no folder or file owner/set here, and the hub cannot be reached") as raised:
         open_data_set("owner/set", "train_prefs", None, tmp_path)
+    assert raised.value.exit_code == ExitCode.NOT_READY
+
+
+def test_a_prompt_file_that_is_a_pipe_is_refused_at_once(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.txt")
+    with pytest.raises(UserError, match=r"pipe\.txt: is no regular file"):
+        texts(tmp_path / "pipe.txt")
 
 
 @pytest.mark.parametrize("dataset", ["/nowhere", "./nowhere", "a/b/c", "p.txt", "empty", "broken.parquet"])
