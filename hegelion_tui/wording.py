@@ -270,7 +270,7 @@ def notices(posted: tuple[NoticePosted, ...], count: int, width: int) -> Content
 
 def instance(number: int, state: InstanceState, now: float) -> Content:
     """Title of a generator's pane."""
-    return Content(f"generator {number} · {instance_words(state, now)}")
+    return Content(" · ".join(part for part in (f"generator {number}", instance_words(state, now)) if part))
 
 
 def empty_generator(state: RunState) -> str:

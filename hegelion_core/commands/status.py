@@ -59,7 +59,7 @@ def report(state: RunState, folder: RunFolder, now: float, *, core_alive: bool) 
         lines.append(f"Waiting: {state.paused}{rest}. {state.paused_advice}".rstrip())
     if at_work and state.stages["generate"].status == "running":
         lines += [
-            f"  generator {number}: {instance_words(instance, now)}"
+            f"  generator {number}: {instance_words(instance, now) or 'waits for its turn'}"
             for number, instance in sorted(state.instances.items())
             if number <= state.wanted_instances or instance.in_flight
         ]

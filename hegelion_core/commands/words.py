@@ -72,7 +72,7 @@ def generation_facts(state: RunState) -> list[str]:
     if state.failed_by_kind:
         facts.append(f"failed {counts(state.failed_by_kind, 3)}")
     if state.requests:
-        facts.append(f"{state.requests:,} requests")
+        facts.append(f"{state.requests:,} request{'s' if state.requests != 1 else ''}")
     if state.tokens or state.prompt_tokens:
         facts.append(f"{amount(state.prompt_tokens)} tokens read, {amount(state.tokens)} written")
     if state.set_aside:
@@ -98,7 +98,7 @@ def instance_words(instance: InstanceState, now: float) -> str:
         )
         if count
     ]
-    return " · ".join(parts) or "waits for a prompt"
+    return " · ".join(parts)
 
 
 def nearby(path: str) -> str:

@@ -112,6 +112,7 @@ class Generator:
             UserError: the teacher ended it (with its exit code), or the prompts ran out.
             OSError: a file could not be written; an answer that was not kept yet is salvaged at the next start.
         """
+        self.scale(self._wanted)
         try:
             info = await self._teacher.start()
         except TeacherFault as fault:
@@ -124,7 +125,7 @@ class Generator:
         try:
             async with asyncio.TaskGroup() as self._slots:
                 self._open = True
-                self.scale(self._wanted)
+                self._fill()
         except* (UserError, OSError) as group:
             # The first fault ends all slots; others of the same moment tell the same.
             raise _first(group) from None
@@ -149,9 +150,12 @@ class Generator:
         self._pace.scale(self._most_calls)
         self._log.publish(events.InstancesScaled(count=instances))
         self._tell_pace()
-        if not self._open:
-            return
-        for number in range(1, instances + 1):
+        if self._open:
+            self._fill()
+
+    def _fill(self) -> None:
+        """Start the slots that are missing, and wake those that are too many."""
+        for number in range(1, self._wanted + 1):
             for _ in range(self._teacher.calls_per_instance - self._running[number]):
                 self._running[number] += 1
                 self._slots.create_task(self._work(number))

@@ -22,6 +22,7 @@ from hegelion_core.event_log import EventReader
 from hegelion_core.generation.store import Rejected
 from tests.fakes.fault_run import KEY, FaultRun, Kill
 from tests.fakes.fault_server import ANSWERS, CANARY, MARK, Asked
+from tests.fakes.model_server import Request
 
 MAX_BEYOND = 1500
 """Bytes of a request beyond system text and row."""
@@ -43,7 +44,7 @@ def audit(run: FaultRun) -> Audit:
     _check_samples(run, log, faults)
     lost, ended_by_core = _check_answers(run, rejected, faults)
     _check_leftovers(run, faults)
-    _check_requests(run.server.asked, faults)
+    _check_requests(run.server.asked, run.server.requests, faults)
     return Audit(faults, _figures(run, log, rejected, lost, ended_by_core))
 
 
@@ -119,11 +120,15 @@ def _check_leftovers(run: FaultRun, faults: list[str]) -> None:
         faults.append(f"the key is in {[str(path.relative_to(artifacts)) for path in told]}")
 
 
-def _check_requests(asked: list[Asked], faults: list[str]) -> None:
+def _check_requests(asked: list[Asked], requests: list[Request], faults: list[str]) -> None:
     if tools := [each.number for each in asked if each.tools]:
         faults.append(f"requests with tools: {tools}")
-    if large := [each.beyond for each in asked if each.beyond >= MAX_BEYOND and not each.continued]:
-        faults.append(f"requests are larger than they should be: {large}")
+    for each in asked:
+        if each.beyond >= MAX_BEYOND and not each.continued:
+            told = [
+                (message.get("role"), str(message.get("content"))[:300]) for message in requests[each.number].messages
+            ]
+            faults.append(f"a request has {each.beyond} bytes beyond what it asks: {each.kind}, {told}")
 
 
 def _figures(

@@ -114,6 +114,11 @@ class Findings:
     """The marks that the cores' children bore."""
     seconds: float = 0.0
 
+    @property
+    def kills(self) -> int:
+        """How many kills came in time."""
+        return sum(isinstance(stop.step, Kill) and stop.code == -signal.SIGKILL for stop in self.stops)
+
 
 class FaultRun:
     """One run, from its prompts to its end."""
