@@ -300,6 +300,8 @@ def _line(text: str) -> _Line:
 def _cut(line: str, begin: int, colon: int, support: Kind) -> tuple[int, int] | None:
     """Where the text ends before a label with its colon at the end of ``line[:colon]``, and where the label begins."""
     begin = max(begin, colon - _LONGEST_LABEL)
+    if not line[begin : colon - 1].rstrip("*_0123456789 \t\u00a0\u202f")[-1:].isalpha():
+        return None  # a quick look: there is no word before the colon
     if (behind := _BEHIND_TEXT[support].search(line, begin, colon)) is not None:
         return behind.start(), behind.start("label")
     strong = _STRONG.search(line, begin, colon)

@@ -107,9 +107,6 @@ def sample_line(question: str) -> bytes:
         ("empty.txt", b"# nothing\n\n", ["empty.txt", "no usable prompt"]),
         ("wide.txt", QUESTION.encode("utf-16"), ["wide.txt", "line 1", "UTF-8"]),
         ("array.jsonl", b'{"prompt": "Is it?"}\n[1, 2]\n', ["array.jsonl", "line 2", "object"]),
-        ("column.jsonl", b'{"prompt": "Is it?"}\n{"title": 1}\n', ["column.jsonl", "line 2", "title", "prompt"]),
-        ("surrogate.jsonl", b'{"prompt": "Is \\ud800 it?"}\n', ["surrogate.jsonl", "line 1"]),
-        ("nothing.jsonl", b'{"prompt": "\\u0000"}\n', ["nothing.jsonl", "1 empty"]),
         ("deep.jsonl", b'{"prompt": ' + b"[" * 100_000 + b"\n", ["deep.jsonl", "line 1"]),
         ("steering.jsonl", b'{"\\u001b[31mkey": 1}\n', ["steering.jsonl", "line 1", "key"]),
     ],
@@ -226,8 +223,6 @@ def test_an_argument_steers_no_terminal(console: Console) -> None:
         ("--instances", "65", "generation.instances"),
         ("--total-timeout", "0", "generation.total_timeout"),
         ("--thinking", "maybe", "teacher.thinking"),
-        ("--prefer", "nice", "generation.prefer"),
-        ("--prompt-file", "", "generation.prompt_file"),
         ("--output", "", "generation.output"),
     ],
 )
@@ -246,7 +241,6 @@ def test_more_than_the_source_has(console: Console) -> None:
     ("text", "words"),
     [
         ("[generation\nlimit = 3\n", ["line 1"]),
-        ("limit = 3\n", ["generation.limit"]),
         ('[generation]\n"\\u001b[31m" = 1\n', ["unknown setting"]),
     ],
 )
@@ -280,8 +274,6 @@ def test_samples_never_go_into_the_prompt_file(console: Console) -> None:
     "content",
     [
         sample_line(QUESTION) + b"\n" + sample_line(OTHER),
-        b"\xef\xbb\xbf" + sample_line(QUESTION) + b"\n",
-        sample_line(QUESTION) + b"\r\n" + sample_line(OTHER)[:200],
         b"\x00" * 4096
         + b"\n\xff\xfe\n[1]\n"
         + b'{"instruction": '
@@ -290,7 +282,7 @@ def test_samples_never_go_into_the_prompt_file(console: Console) -> None:
         + sample_line(QUESTION)
         + b"\n",
     ],
-    ids=["no last line end", "byte order mark", "torn", "garbage"],
+    ids=["no last line end", "garbage"],
 )
 def test_what_was_in_the_sample_file_stays_and_counts(console: Console, content: bytes) -> None:
     (console.folder / "p.txt").write_text(f"{QUESTION}\n{OTHER}\n")
@@ -342,11 +334,10 @@ def install(console: Console, content: str, mode: int = 0o755) -> None:
     ("content", "mode", "words"),
     [
         ("#!/bin/sh\necho 2.1.0\n", 0o644, ["bin/kimi", "chmod +x"]),
-        ("#!/bin/sh\n", 0o755, ["bin/kimi", "--version", "nothing"]),
         ("#!/bin/sh\nexit 3\n", 0o755, ["bin/kimi", "--version", "3"]),
         ("#!/bin/sh\necho 'kimi, version 1.52.0'\n", 0o755, ["bin/kimi", "1.52.0", "archived", "kimi-code"]),
     ],
-    ids=["not executable", "silent", "fails", "archived"],
+    ids=["not executable", "fails", "archived"],
 )
 def test_a_kimi_that_is_none(console: Console, content: str, mode: int, words: list[str]) -> None:
     install(console, content, mode)

@@ -29,7 +29,7 @@ from hegelion_core.event_log import EventReader
 from tests import install_kimi
 from tests.fakes import http_kimi, model_server
 from tests.fakes.console import Console
-from tests.fakes.fault_server import GOOD, MARK, Asked, FaultServer, quota
+from tests.fakes.fault_server import GOOD, MARK, SHARES, TOOL, Asked, FaultServer, quota
 from tests.fakes.model_server import Action, Failure
 
 Program = Literal["kimi-code", "fake"]
@@ -75,6 +75,14 @@ class Ending:
 
 
 Step = Kill | Ending
+ENDINGS = (
+    Ending(0, "quota", quota("It resets in 3 hours."), ExitCode.COME_BACK_LATER, quota_wait=0),
+    Ending(0, "quota_waited", quota("It resets in 5 seconds."), None),
+    Ending(0, "terminated", Failure(403, model_server.TERMINATED), ExitCode.FAILED),
+    Ending(0, "not_logged_in", Failure(401, model_server.NOT_LOGGED_IN), ExitCode.NOT_READY),
+    Ending(0, "balance", Failure(429, model_server.NO_BALANCE), ExitCode.FAILED),
+)
+"""Each failure that ends a run, and a quota that is waited for."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +97,9 @@ class Plan:
     program: Program = "kimi-code"
     seconds: tuple[float, float] = (0.2, 1.0)
     """How long an answer takes, least and most."""
+    kinds: tuple[str, ...] = (*SHARES, TOOL)
+    """The classes of failures that requests meet."""
+    endings: tuple[Ending, ...] = ENDINGS
     say: Callable[[str], None] = lambda text: None
 
 
@@ -131,6 +142,7 @@ class FaultRun:
             requests=plan.samples + plan.samples // 4 + 6,
             seed=plan.seed,
             seconds=plan.seconds,
+            kinds=plan.kinds,
         )
         self.temporary = plan.folder / "tmp"
         self._log = EventReader(Path())
@@ -341,7 +353,7 @@ def steps(plan: Plan) -> list[Step]:
     found: list[Step] = [
         Kill(0, next(moments), guard=number % 3 == 1, at_once=number % 2 == 0) for number in range(plan.kills - 1)
     ]
-    found += endings()
+    found += plan.endings
     rng.shuffle(found)
     last = max(1, plan.samples - 2 * plan.instances - 1)  # a step may let all that is in flight through
     placed = [_moved(step, last * number // len(found)) for number, step in enumerate(found)]
@@ -352,17 +364,6 @@ def _moved(step: Step, after: int) -> Step:
     if isinstance(step, Kill):
         return Kill(after, step.moment, step.guard, step.at_once)
     return Ending(after, step.kind, step.action, step.code, step.quota_wait)
-
-
-def endings() -> list[Step]:
-    """Each failure that ends a run, and a quota that is waited for."""
-    return [
-        Ending(0, "quota", quota("It resets in 3 hours."), ExitCode.COME_BACK_LATER, quota_wait=0),
-        Ending(0, "quota_waited", quota("It resets in 5 seconds."), None),
-        Ending(0, "terminated", Failure(403, model_server.TERMINATED), ExitCode.FAILED),
-        Ending(0, "not_logged_in", Failure(401, model_server.NOT_LOGGED_IN), ExitCode.NOT_READY),
-        Ending(0, "balance", Failure(429, model_server.NO_BALANCE), ExitCode.FAILED),
-    ]
 
 
 def command(plan: Plan) -> list[str]:

@@ -6,6 +6,7 @@ it can be found again wherever it was kept.
 
 from __future__ import annotations
 
+import contextlib
 import random
 import re
 import threading
@@ -64,7 +65,7 @@ class Asked:
     """Bytes of the body beyond system text, row, and the fault of an earlier reply."""
     tools: int
     continued: bool
-    """Whether it goes on after a tool call."""
+    """Whether it goes on after a tool call or an answer that was cut."""
     began: float
     ended: float | None = None
     whole: bool = False
@@ -140,7 +141,7 @@ class FaultServer(ModelServer):
             mark=mark,
             beyond=request.size - sum(len(text.encode()) for text in known),
             tools=len(request.tools),
-            continued=any(message.get("role") == "tool" for message in request.messages),
+            continued=any(message.get("role") in ("assistant", "tool") for message in request.messages),
             began=time.time(),
         )
         with self.changed:
@@ -161,6 +162,10 @@ class FaultServer(ModelServer):
 
 
 class _Handler(model_server._Handler):
+    def handle(self) -> None:
+        with contextlib.suppress(ConnectionResetError):  # the client was killed
+            super().handle()
+
     def _act(self, action: Action, request: Request) -> None:
         whole = False
         try:

@@ -285,6 +285,29 @@ async def test_a_wait_for_quota_is_told_with_its_end(run: FakeOperations) -> Non
         await until(pilot, lambda: "Waiting:" not in text_of(console_of(pilot.app)))
 
 
+@pytest.mark.parametrize("size", [SMALL, WIDE])
+async def test_what_generation_costs_and_how_it_goes_has_a_line(run: FakeOperations, size: tuple[int, int]) -> None:
+    run.feed(*generating(4))
+    async with console(run).run_test(size=size, notifications=True) as pilot:
+        assert "in flight" not in await until_shown(pilot, "first answer awaited")
+        run.feed(*answered(3), seconds=60)
+        run.feed(e.SampleRejected(instance=2, prompt_id="p", reason="cut_off"), e.PaceChanged(allowed=2, maximum=4))
+        run.feed(e.SampleRequested(instance=3, prompt_id="q"))
+        await until_shown(pilot, "1 in flight of 2 allowed · rejected 1 cut_off · 4 requests")
+
+
+async def test_a_wait_counts_down_and_says_what_to_do(run: FakeOperations) -> None:
+    run.feed(*generating())
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+        end = run.now + 90
+        run.feed(e.GenerationPaused(reason="The provider limits requests", until=end, kind="rate", advice="Use fewer."))
+        await until_shown(pilot, "Waiting: The provider limits requests.", "in 1m 30s.", "Use fewer.")
+        run.feed(e.NoticePosted(text="half a minute later"), seconds=30)
+        await until_shown(pilot, "in 1m 00s.")
+        run.feed(e.GenerationResumed())
+        await until(pilot, lambda: "Waiting" not in text_of(console_of(pilot.app)))
+
+
 def console_of(app: object) -> ConsoleApp:
     assert isinstance(app, ConsoleApp)
     return app

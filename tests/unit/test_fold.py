@@ -132,3 +132,67 @@ def test_folding_in_two_parts_is_folding_at_once(events: list[e.Event], cut: int
 def test_a_state_survives_being_written() -> None:
     state = fold([opened(0), plan(0), step(1), accepted(3, 1), e.CheckFailed(at=4, name="disk", detail="full")])
     assert msgspec.json.decode(msgspec.json.encode(state), type=RunState) == state
+
+
+# Waits, pace, tokens
+
+
+def test_a_wait_for_a_quota_stops_the_clock_and_joins_the_time_left() -> None:
+    events: list[e.Event] = [opened(0), e.StageStarted(at=0, stage="generate")]
+    events += [accepted(60.0 * n, n) for n in range(1, 101)]
+    paused = fold([*events, e.GenerationPaused(at=6000, reason="quota", until=16_800, kind="quota")])
+    assert samples_per_minute(paused, 12_000) == pytest.approx(1.0)
+    assert seconds_left(paused, 12_000) == pytest.approx(4_800 + 400 * 60)
+    going = fold([e.GenerationResumed(at=16_800)], paused)
+    assert (going.paused, going.paused_until, going.paused_kind) == ("", None, "")
+    assert samples_per_minute(going, 16_800) == pytest.approx(1.0)
+    after = fold([accepted(16_860, 101)], going)
+    assert samples_per_minute(after, 16_860) == pytest.approx(1.0)
+
+
+def test_a_short_wait_is_part_of_the_rate() -> None:
+    events: list[e.Event] = [opened(0), e.StageStarted(at=0, stage="generate"), accepted(60, 1)]
+    state = fold([*events, e.GenerationPaused(at=60, reason="rate", until=120, kind="rate")])
+    assert samples_per_minute(state, 120) == pytest.approx(0.5)
+
+
+def test_the_rate_is_that_of_the_last_minutes() -> None:
+    """An hour of one a minute, then ten minutes of six a minute."""
+    events: list[e.Event] = [opened(0), e.StageStarted(at=0, stage="generate")]
+    events += [accepted(60.0 * n, n) for n in range(1, 61)]
+    events += [accepted(3600 + 10.0 * n, 60 + n) for n in range(1, 61)]
+    assert samples_per_minute(fold(events), 4200) == pytest.approx(6.0, rel=0.1)
+
+
+def test_what_the_service_is_to_blame_for_is_no_attempt() -> None:
+    failed = e.RequestFailed(at=1, instance=1, prompt_id="p-1", kind="rate", message="slow", counted=False)
+    state = fold([opened(0), failed, msgspec.structs.replace(failed, kind="timeout", counted=True)])
+    assert state.attempts == {"p-1": 1}
+    assert state.failed_by_kind == {"rate": 1, "timeout": 1}
+
+
+def test_tokens_are_counted_accepted_or_not() -> None:
+    rejected = e.SampleRejected(at=1, instance=1, prompt_id="p-1", reason="refusal", tokens=5, prompt_tokens=7)
+    good = msgspec.structs.replace(accepted(2, 1), prompt_tokens=3)
+    state = fold([opened(0), rejected, good])
+    assert (state.tokens, state.prompt_tokens) == (15, 10)
+
+
+def test_a_prompt_file_tells_the_target_and_a_later_opening_keeps_it() -> None:
+    prepared = e.PromptsPrepared(at=1, count=40, source="my.txt", target=42, arguable=30, left_out={"duplicate": 2})
+    state = fold([opened(0, target=0), prepared, opened(9, target=0)])
+    assert (state.target, state.prompts, state.arguable) == (42, 40, 30)
+
+
+def test_pace_and_pause_end_with_the_generation() -> None:
+    state = fold(
+        [
+            opened(0),
+            e.StageStarted(at=0, stage="generate"),
+            e.PaceChanged(at=1, allowed=2, maximum=8),
+            e.GenerationPaused(at=2, reason="r", until=99, kind="rate", advice="a"),
+        ]
+    )
+    assert (state.pace, state.paused_advice) == (2, "a")
+    ended = fold([e.StageStopped(at=3, stage="generate")], state)
+    assert (ended.pace, ended.paused, ended.paused_advice) == (None, "", "")

@@ -9,7 +9,7 @@ import pytest
 from hegelion_core import events as e
 from hegelion_core.commands.status import report
 from hegelion_core.commands.text import printable
-from hegelion_core.commands.words import describe, duration, nearby, size
+from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import RunFolder
@@ -69,3 +69,57 @@ def test_status_of_a_core_that_died_says_what_to_do() -> None:
     dead = "\n".join(report(state, RunFolder(Path("f")), 60, core_alive=False))
     assert "not running" in dead
     assert "ended without warning" in dead
+
+
+def test_a_wait_is_told_with_its_reason_its_end_and_what_to_do() -> None:
+    paused = e.GenerationPaused(
+        at=30, reason="The plan's quota is used up (403)", until=3630, kind="quota", advice="Go."
+    )
+    events = [OPENED, e.WorkRequested(at=0, stages=("generate",)), e.StageStarted(at=0, stage="generate"), paused]
+    state = fold(events)
+    assert "(for 1h 00m): The plan's quota is used up (403)" in describe(paused, state)
+    lines = report(state, RunFolder(Path("f")), 1830, core_alive=True)
+    assert "Waiting: The plan's quota is used up (403), 30m 00s left. Go." in lines
+
+
+def test_the_facts_of_generation_begin_with_what_is_under_way() -> None:
+    events = [
+        OPENED,
+        e.WorkRequested(at=0, stages=("generate",)),
+        e.StageStarted(at=0, stage="generate"),
+        e.InstancesScaled(at=0, count=2),
+        e.PaceChanged(at=1, allowed=1, maximum=2),
+        e.SampleRequested(at=1, instance=1, prompt_id="p"),
+        e.SampleRejected(at=2, instance=1, prompt_id="p", reason="refusal", tokens=1500, prompt_tokens=12_345),
+        e.RequestFailed(at=3, instance=2, prompt_id="q", kind="rate", message="slow", counted=False),
+        e.SampleRequested(at=4, instance=1, prompt_id="p"),
+    ]
+    state = fold(events)
+    assert generation_facts(state) == [
+        "1 in flight of 1 allowed",
+        "rejected 1 refusal",
+        "failed 1 rate",
+        "2 requests",
+        "12k tokens read, 1.5k written",
+    ]
+    lines = report(state, RunFolder(Path("f")), 9, core_alive=True)
+    assert "  generator 1: asked 5s ago · 1 rejected" in lines
+    assert "  generator 2: failed: rate 6s ago · 1 failed" in lines
+
+
+@pytest.mark.parametrize(
+    ("count", "text"), [(0, "0"), (999, "999"), (1000, "1.0k"), (12_345, "12k"), (3_400_000, "3.4M"), (5e12, "5000G")]
+)
+def test_amounts_are_short(count: float, text: str) -> None:
+    assert amount(count) == text
+
+
+def test_counts_name_the_largest_first_and_sum_up_the_rest() -> None:
+    assert counts({"a": 1, "b": 30, "c": 2, "d": 4}, 2) == "30 b, 4 d, 3 other"
+
+
+def test_prompts_are_told_with_what_was_left_out() -> None:
+    prepared = e.PromptsPrepared(count=61_000, source="set@abc/train", arguable=40_000, left_out={"duplicate": 135})
+    assert describe(prepared, RunState()) == (
+        "  61,000 prompts from set@abc/train; 40,000 of them can be argued and come first; left out: 135 duplicate"
+    )

@@ -73,7 +73,7 @@ def test_cut(text: str) -> None:
         "| a | b |\n|---|---|\n| c | d |",
         "Rewrite only if $p > c$",
         "Bottom line: limit cars in the centre but not in the suburbs",
-        "A word once given is a thread\nthat others hold when you have gone\nbut should it choke\nyou let the whole thing go",
+        "A word once given is a thread\nthat others hold when you are gone\nbut should it choke\nyou may let it go",
         "限制汽车，并给予豁免",
         "限制汽车，并给予豁免。",
         "限制汽车（参见报告）",
