@@ -157,6 +157,8 @@ class Pipeline:
         finally:
             self._generator = None
             await teacher.close()
+        store.refresh()  # another process may have written the last ones
+        self._log.publish(store.counted())
         return f"{store.accepted} samples"
 
     def _tidy_up(self) -> None:

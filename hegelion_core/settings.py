@@ -13,8 +13,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from hegelion_core.errors import ExitCode, UserError
 
@@ -33,13 +34,29 @@ Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Name = Annotated[str, Field(min_length=1)]
 
 
-def _not_empty(value: object) -> object:
+def _usable_path(value: object) -> object:
     if value == "":  # which would mean the workspace folder
         raise ValueError("a path is needed")
+    try:
+        str(value).encode()
+    except UnicodeEncodeError:
+        raise ValueError("its name is not UTF-8") from None
     return value
 
 
-FilePath = Annotated[Path, BeforeValidator(_not_empty)]
+def _usable_url(value: str) -> str:
+    try:
+        parts = urlsplit(value)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        usable = False
+    if not usable:
+        raise ValueError("an address such as http://localhost:8080/v1 is needed")
+    return value
+
+
+Url = Annotated[str, AfterValidator(_usable_url)]
+FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
 
 class Section(BaseModel):
@@ -93,7 +110,7 @@ class TeacherSettings(Section):
     model: str | None = Field(
         None, description="model: Kimi's alias, the endpoint's name, or folder or hub name for the local teacher"
     )
-    url: str | None = Field(None, description="base URL of an OpenAI-compatible endpoint (teacher openai)")
+    url: Url | None = Field(None, description="base URL of an OpenAI-compatible endpoint (teacher openai)")
     key_variable: str = Field(
         "OPENAI_API_KEY", description="environment variable that holds the endpoint's key (teacher openai)"
     )
@@ -238,6 +255,10 @@ def resolve(
             values[name], sources[name], places[name] = value, source, place
     if "teacher.url" in values and sources["generation.teacher"] == "default":
         values["generation.teacher"] = "openai"  # an endpoint was named: nothing else can be meant
+    if "teacher.url" in flags and flags.get("generation.teacher", "openai") != "openai":
+        teacher = flags["generation.teacher"]
+        hint = "Leave one of them out, or use the teacher openai."
+        raise UserError(f"command line: teacher.url means nothing to the teacher {teacher}.", hint, ExitCode.USAGE)
     tree: dict[str, dict[str, object]] = {}
     for name, value in values.items():
         section, _, key = name.partition(".")
@@ -246,7 +267,35 @@ def resolve(
         settings = Settings.model_validate(tree)
     except ValidationError as error:
         raise _explain(error, places) from None
+    _refuse_shared_files(workspace, settings)
     return ResolvedSettings(settings, sources)
+
+
+def _refuse_shared_files(workspace: Path, settings: Settings) -> None:
+    """What is read is never written over.
+
+    Raises:
+        UserError: a file is named both as an input and as an output, or for two outputs.
+    """
+    generation = settings.generation
+    named = {
+        "the settings file": Path(SETTINGS_FILE),
+        "the prompt file": generation.prompt_file,
+        "the data set": Path(generation.dataset),
+        "the evaluation's prompt file": settings.evaluation.prompts,
+        "the file of the training rows": settings.conversion.output,
+        "the sample file": generation.output,
+    }
+    seen: dict[Path, str] = {}
+    for what, path in named.items():
+        if path is None:
+            continue
+        real = (workspace / path).resolve()
+        written = what in ("the file of the training rows", "the sample file")
+        if written and real in seen:
+            hint = "Name another file (--output)." if what == "the sample file" else "Name another file."
+            raise UserError(f"{path}: is both {seen[real]} and {what}.", hint, ExitCode.USAGE)
+        seen[real] = what
 
 
 def _sections() -> dict[str, type[Section]]:
@@ -267,6 +316,8 @@ def _known(name: str, place: str) -> None:
 
 
 def _from_file(path: Path) -> dict[str, object]:
+    if path.exists() and not path.is_file():
+        raise UserError(f"{path.name}: is no regular file.", "Remove it, or make it one.", ExitCode.USAGE)
     try:
         table = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 MAX_LINE = 64 * 1024
@@ -38,6 +38,15 @@ class LineReader:
         *lines, rest = (self._rest + self._decoder.decode(data)).split("\n")
         self._rest = rest[:MAX_LINE]
         return [line[:MAX_LINE].removesuffix("\r") for line in lines]
+
+    def drain(self) -> Iterator[list[str]]:
+        """What is new, in batches, until the file has been read to its end."""
+        while True:
+            before = self.offset
+            lines = self.read()
+            if self.offset == before:
+                return
+            yield lines
 
     def finish(self) -> list[str]:
         """What is left without a newline."""

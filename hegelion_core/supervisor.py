@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -76,8 +77,11 @@ class Supervisor:
         env: Mapping[str, str],
         stdout: Path,
         stderr: Path | None = None,
+        max_file: int | None = None,
     ) -> Child:
         """Start a child. Its output is appended to the files; without ``stderr`` both go to ``stdout``.
+
+        ``max_file`` is how large, in bytes, it may make any file (on Linux; elsewhere there is no such limit).
 
         Raises:
             OSError: the program is not there or cannot be run.
@@ -95,6 +99,9 @@ class Supervisor:
                 env={**env, guard.MARK: self._mark},
                 start_new_session=True,
             )
+        if max_file is not None and sys.platform == "linux":
+            with contextlib.suppress(ProcessLookupError):
+                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max_file, max_file))
         child = Child(name, process, self._children.discard)
         self._children.add(child)
         return child

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from hegelion_core.errors import ExitCode, UserError
+
 PACKAGE = Path(__file__).parent
 
 
@@ -23,6 +25,15 @@ class Workspace:
 
     root: Path
     demo: bool = False
+
+    def __post_init__(self) -> None:
+        """Raises ``UserError`` for a name that cannot be written into events and settings."""
+        try:
+            str(self.root).encode()
+        except UnicodeEncodeError:
+            shown = str(self.root).encode("utf-8", "replace").decode()
+            hint = "Choose a folder with another name (--workspace)."
+            raise UserError(f"{shown}: the folder's name is not UTF-8.", hint, ExitCode.USAGE) from None
 
     @property
     def artifacts(self) -> Path:

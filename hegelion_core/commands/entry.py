@@ -8,12 +8,14 @@ from collections.abc import Sequence
 
 import click
 
+from hegelion_core.commands import streams
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError, explain
 
 
 def run(arguments: Sequence[str], command: click.Command, name: str = "hegelion-console") -> int:
     """Run a command line of the program called ``name``; returns its exit code."""
+    streams.prepare()
     try:
         result: object = command.main(list(arguments), prog_name=name, standalone_mode=False)
     except UserError as error:
@@ -31,7 +33,7 @@ def run(arguments: Sequence[str], command: click.Command, name: str = "hegelion-
 
 
 def _tell(text: str) -> None:
-    print(f"error: {printable(text)}", file=sys.stderr)  # noqa: T201
+    streams.write(sys.stderr, f"error: {printable(text)}\n")
 
 
 def _called(arguments: Sequence[str], command: click.Command, name: str) -> str:

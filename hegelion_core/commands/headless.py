@@ -9,10 +9,10 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TextIO
 
 import msgspec
 
+from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import describe, summary
 from hegelion_core.completion import Completion
@@ -37,14 +37,14 @@ class Output:
 
     def words(self, text: str) -> None:
         """A line for people."""
-        _write(self._words, printable(text) + "\n")
+        write(self._words, printable(text) + "\n")
 
     def event(self, event: AnyEvent, state: RunState) -> None:
         """An event, for whoever reads."""
         if self._as_json:
-            _write(sys.stdout, encode(event).decode())
+            write(sys.stdout, encode(event).decode())
         if isinstance(event, StageFailed):
-            _write(sys.stderr, printable(f"error: {event.stage}: {event.message}\n{event.hint}").rstrip() + "\n")
+            write(sys.stderr, printable(f"error: {event.stage}: {event.message}\n{event.hint}").rstrip() + "\n")
         elif text := describe(event, state):
             for line in text.splitlines():
                 self.words(f"{time.strftime('%H:%M:%S', time.localtime(event.at))} {line}")
@@ -166,12 +166,3 @@ def _preview(place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: S
             section, _, key = name.partition(".")
             output.words(f"setting {name} = {getattr(getattr(resolved.settings, section), key)} ({source})")
     return ExitCode.DONE
-
-
-def _write(stream: TextIO, text: str) -> None:
-    try:
-        stream.write(text)
-        stream.flush()
-    except BrokenPipeError:
-        # From here on this stream leads nowhere; the interpreter's last flush must not fail either.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 
+from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import duration, generation_facts, instance_words
 from hegelion_core.errors import ExitCode, UserError
@@ -31,10 +33,10 @@ def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
     newest = max(logs, key=lambda path: path.stat().st_mtime)
     state = replay(newest)
     if as_json:
-        print(msgspec.json.encode(_numbered(state, time.time())).decode())  # noqa: T201
+        write(sys.stdout, msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
     else:
         for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
-            print(printable(line))  # noqa: T201
+            write(sys.stdout, printable(line) + "\n")
     return ExitCode.DONE
 
 

@@ -56,7 +56,7 @@ def amount(count: float) -> str:
 def counts(by_name: Mapping[str, int], most: int = 4) -> str:
     """``12 too_long, 3 empty``: the largest first; what is beyond ``most`` names is summed up."""
     ordered = sorted(by_name.items(), key=lambda item: (-item[1], item[0]))
-    parts = [f"{count:,} {printable(name)}" for name, count in ordered[:most]]
+    parts = [f"{count:,} {printable(name).replace('_', ' ')}" for name, count in ordered[:most]]
     if rest := sum(count for _, count in ordered[most:]):
         parts.append(f"{rest:,} other")
     return ", ".join(parts)

@@ -134,9 +134,15 @@ class Generator:
         if self._missing() > 0:
             raise UserError(
                 f"The prompts ran out: {self._store.accepted} of {self._target} samples are accepted, "
-                f"{self._ledger.set_aside} prompts were set aside.",
+                f"{self._ledger.set_aside} prompts set aside{self._why_set_aside()}.",
                 "Give more prompts (--dataset, --prompt-file) or a smaller --limit, and run the same command again.",
             )
+
+    def _why_set_aside(self) -> str:
+        """The last reason of each prompt that was given up, counted."""
+        reasons = Counter(reasons[-1] for reasons in self._log.state.set_aside.values() if reasons)
+        told = ", ".join(f"{count} {reason}" for reason, count in reasons.most_common(3))
+        return f" ({told}; see {self._store.rejected_path.name})" if told else ""
 
     def tidy(self) -> None:
         """Take up what a killed core left, where nothing is to be generated any more."""

@@ -184,7 +184,7 @@ def _wanted(selection: Selection, settings: GenerationSettings, done: Collection
 
 
 def _counts(left_out: Counter[str]) -> str:
-    return ", ".join(f"{count} {reason}" for reason, count in left_out.most_common())
+    return ", ".join(f"{count} {reason.replace('_', ' ')}" for reason, count in left_out.most_common())
 
 
 def work(worker: Worker) -> None:

@@ -205,7 +205,7 @@ def _count_rejected(path: Path) -> int:
             for line in file:
                 try:
                     count += decoder.decode(line).kind == "rejected"
-                except msgspec.DecodeError:
+                except (msgspec.DecodeError, RecursionError):
                     continue
     return count
 

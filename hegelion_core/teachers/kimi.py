@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import shutil
 import tempfile
@@ -30,6 +31,8 @@ from hegelion_core.workspace import RunFolder, Workspace
 
 MAX_OUTPUT = 16 << 20
 """Bytes that a call may write to standard output; an answer has some thousands."""
+MAX_FILE = 256 << 20
+"""Bytes of any file that a call may write: the last resort against one that floods, where a system has such limits."""
 _LOOK = 0.5  # seconds between looks at a quiet call; its end is noticed at once
 _TAIL = 64 * 1024  # bytes of a failed call's output that are looked at
 LONG_RETRY = 2.0
@@ -189,9 +192,12 @@ class KimiTeacher:
                 env=self._environment,
                 stdout=folder / OUT,
                 stderr=folder / ERR,
+                max_file=MAX_FILE,
             )
         except OSError as error:
-            raise TeacherFault("transient", f"kimi could not be started: {error.strerror}.") from None
+            busy = error.errno in (errno.EAGAIN, errno.ENOMEM, errno.EMFILE, errno.ENFILE)
+            message = f"{argv[0]} could not be started: {error.strerror}."
+            raise TeacherFault("transient" if busy else "protocol", message) from None
 
     async def _watch(self, child: Child, folder: Path, ready: _Ready, log: Callable[[str], None]) -> None:
         """Follow a call until its process ends.
@@ -282,15 +288,17 @@ def _hand_on(out: LineReader, err: LineReader, note: Callable[[OutputLine], None
     Raises:
         TeacherFault: a tool, or output without end.
     """
+    for reader in (out, err):
+        if reader.path.exists() and reader.path.stat().st_size > MAX_OUTPUT:
+            raise TeacherFault("protocol", f"kimi wrote more than {MAX_OUTPUT >> 20} MiB and was stopped.")
     before = out.offset + err.offset
-    while lines := out.read():
+    for lines in out.drain():
         for line in lines:
             note(kimi_output.read_line(line))
-        if out.offset > MAX_OUTPUT:
-            raise TeacherFault("protocol", f"kimi wrote more than {MAX_OUTPUT >> 20} MiB and was stopped.")
-    for line in err.read():
-        if said := clean(line).strip():
-            log(said)
+    for lines in err.drain():
+        for line in lines:
+            if said := clean(line).strip():
+                log(said)
     return out.offset + err.offset > before
 
 
@@ -337,7 +345,8 @@ def _judge(folder: Path, kimi: Kimi, code: int) -> Answer:
     text = kimi_output.answer_text(lines)
     if text and (kimi.dialect == "kimi-legacy" or kimi_output.ended_well(lines)):
         return Answer(text=text, metadata={"recipe": prompts.RECIPE})
-    said = clean(errors or output).strip()[:200] or "nothing"
+    told = errors or "\n".join(line.text for line in lines if line.kind == "other")
+    said = " ".join(clean(told).split())[:200] or "nothing"
     raise TeacherFault("protocol", f"kimi ended without an answer; it said: {said}", "Run kimi by hand to see more.")
 
 

@@ -131,7 +131,13 @@ async def _probe(path: Path, supervisor: Supervisor, environment: Mapping[str, s
         out, err = folder / "out", folder / "err"
         try:
             child = await supervisor.spawn(
-                "kimi-version", [str(path), "--version"], cwd=folder, env=environment, stdout=out, stderr=err
+                "kimi-version",
+                [str(path), "--version"],
+                cwd=folder,
+                env=environment,
+                stdout=out,
+                stderr=err,
+                max_file=16 * _MAX_WRITTEN,
             )
         except OSError as error:
             raise TeacherFault("protocol", f"{path} cannot be run: {error.strerror}.", f"{INSTALL}.") from None
@@ -143,7 +149,8 @@ async def _probe(path: Path, supervisor: Supervisor, environment: Mapping[str, s
             await child.stop(grace=1.0)
         output, errors = _head(out), _head(err)
     if code != 0:
-        raise classify("kimi-code", code, output, errors or output)
+        fault = classify("kimi-code", code, output, errors or output)
+        raise TeacherFault(fault.kind, f"{path} --version: {fault.message}", fault.hint)
     return read_version(path, output or errors)
 
 

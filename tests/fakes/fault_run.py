@@ -30,20 +30,23 @@ from tests import install_kimi
 from tests.fakes import http_kimi, model_server
 from tests.fakes.console import Console
 from tests.fakes.fault_server import GOOD, MARK, SHARES, TOOL, Asked, FaultServer, quota
-from tests.fakes.model_server import Action, Failure
+from tests.fakes.model_server import Action, Failure, Hang
 
 Program = Literal["kimi-code", "fake"]
 Moment = Literal[
     "opened",  # the core has opened the run
     "asking",  # the first request of this start is at the server
     "in_flight",  # several calls run, and one of them is at the server
+    "hanging",  # a call hangs that would outlive the core for long
     "answered",  # the server has sent a whole answer
     "unread",  # a whole answer lies in its call's folder, and the core, stopped before, has not read it
     "accepted",  # a SampleAccepted is in the log
     "rejected",  # a SampleRejected is in the log
     "complete",  # the last sample is in the file, and the core has not ended yet
 ]
-MOMENTS: tuple[Moment, ...] = ("unread", "in_flight", "accepted", "asking", "answered", "rejected", "opened")
+MOMENTS: tuple[Moment, ...] = (
+    *("unread", "hanging", "accepted", "in_flight", "asking", "answered", "rejected", "opened"),
+)
 """In the order of their first turn."""
 KEY = "swordfish-4711"
 END = "session.resume_hint"
@@ -207,6 +210,7 @@ class FaultRun:
             "asking": lambda: any(asked.began > self._began for asked in self.server.asked),
             "in_flight": lambda: bool(self._alive()) and len(self._written_texts()) >= min(2, self.plan.instances),
             "answered": answered,
+            "hanging": lambda: any(asked.kind == "hang" for asked in self._alive()),
             "unread": lambda: any(asked.kind == GOOD for asked in self._alive()),
             "accepted": told(e.SampleAccepted),
             "rejected": told(e.SampleRejected),
@@ -216,7 +220,10 @@ class FaultRun:
             while self.accepted() < self.plan.samples and process.poll() is None:
                 time.sleep(0.0005)  # between the line and the tidying up lie a few milliseconds
             return process.poll() is None
+        if moment == "hanging":
+            self.server.stage("hang", Hang(), lasting=True)
         came = self._wait(process, reached[moment])
+        self.server.unstage()
         if came and moment == "unread":
             process.send_signal(signal.SIGSTOP)
             self._wait(process, lambda: any(END in text for text in self._written_texts()))
@@ -230,8 +237,9 @@ class FaultRun:
         if with_guard:
             process.send_signal(signal.SIGSTOP)  # it would start another guard
             for child in psutil.Process(process.pid).children():
-                if guard.__file__ in child.cmdline():
-                    child.kill()
+                with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
+                    if guard.__file__ in child.cmdline():
+                        child.kill()
         process.kill()
         process.wait()
 
@@ -350,9 +358,9 @@ def steps(plan: Plan) -> list[Step]:
     """The kills and endings, evenly spread over the samples, in an order that the seed gives."""
     rng = random.Random(plan.seed)
     moments = itertools.cycle(MOMENTS)
-    found: list[Step] = [
-        Kill(0, next(moments), guard=number % 3 == 1, at_once=number % 2 == 0) for number in range(plan.kills - 1)
-    ]
+    found: list[Step] = []
+    for number, moment in zip(range(plan.kills - 1), moments, strict=False):
+        found.append(Kill(0, moment, guard=number % 3 == 1 or moment == "hanging", at_once=number % 2 == 0))
     found += plan.endings
     rng.shuffle(found)
     last = max(1, plan.samples - 2 * plan.instances - 1)  # a step may let all that is in flight through

@@ -293,7 +293,7 @@ async def test_what_generation_costs_and_how_it_goes_has_a_line(run: FakeOperati
         run.feed(*answered(3), seconds=60)
         run.feed(e.SampleRejected(instance=2, prompt_id="p", reason="cut_off"), e.PaceChanged(allowed=2, maximum=4))
         run.feed(e.SampleRequested(instance=3, prompt_id="q"))
-        await until_shown(pilot, "1 in flight of 2 allowed · rejected 1 cut_off · 4 requests")
+        await until_shown(pilot, "1 in flight of 2 allowed · rejected 1 cut off · 4 requests")
 
 
 async def test_a_wait_counts_down_and_says_what_to_do(run: FakeOperations) -> None:

@@ -59,6 +59,10 @@ def test_every_setting_says_what_it_means() -> None:
     ("toml", "words"),
     [
         ("[generation]\nlimt = 3\n", ["hegelion.toml", "generation.limt", "generation.limit"]),
+        ("[teacher]\nurl = 'ftp://host/v1'\n", ["hegelion.toml", "teacher.url", "http://localhost:8080/v1"]),
+        ("[teacher]\nurl = 'http://host:port'\n", ["hegelion.toml", "teacher.url"]),
+        ("[generation]\noutput = ''\n", ["hegelion.toml", "generation.output", "a path is needed"]),
+        ("[generation]\noutput = 'hegelion.toml'\n", ["hegelion.toml", "both the settings file and the sample file"]),
         ("limit = 3\n", ["hegelion.toml", "limit", "generation.limit"]),
         ("[generation]\nlimit = 0\n", ["hegelion.toml", "generation.limit", "greater than or equal to 1"]),
         ("[generation]\nlimit = 'many'\n", ["hegelion.toml", "generation.limit", "many"]),

@@ -39,7 +39,7 @@ def test_a_pipe_is_not_opened(tmp_path: Path) -> None:
     """Opening it would wait for a writer."""
     path = tmp_path / "pipe.txt"
     os.mkfifo(path)
-    with pytest.raises(UserError, match="pipe.txt"):
+    with pytest.raises(UserError, match=r"pipe\.txt"):
         list(read_prompt_file(path))
 
 

@@ -18,8 +18,8 @@ import pytest
 
 from hegelion_core.dialectic import parsing, prompts
 from hegelion_core.settings import GenerationSettings, Settings, TeacherSettings
-from hegelion_core.teachers.openai_api import OUT, OpenAITeacher
-from hegelion_core.teachers.teacher import Answer, Call, FaultKind, TeacherFault
+from hegelion_core.teachers.openai_api import OpenAITeacher
+from hegelion_core.teachers.teacher import OUT, Answer, Call, FaultKind, TeacherFault
 from hegelion_core.workspace import RunFolder, Workspace
 from tests.fakes import model_server
 from tests.fakes.model_server import Action, Cut, Failure, Hang, ModelServer, Raw, Reply, Request, ToolCall
@@ -501,10 +501,6 @@ async def test_a_proxy_is_not_asked_for_this_machine(house: House, monkeypatch: 
     [
         (None, "not_logged_in", "MINE holds no key"),
         ("https://api.example.org/v1", "not_logged_in", "MINE holds no key for https://api.example.org/v1"),
-        ("ftp://host/v1", "protocol", "no http or https address"),
-        ("127.0.0.1:8000", "protocol", "no http or https address"),
-        ("http://[::1", "protocol", "no http or https address"),
-        ("http://host:port", "protocol", "no http or https address"),
         ("http://a\x01b/v1", "protocol", "no http or https address"),
     ],
 )
