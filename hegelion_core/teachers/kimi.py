@@ -288,18 +288,22 @@ def _hand_on(out: LineReader, err: LineReader, note: Callable[[OutputLine], None
     Raises:
         TeacherFault: a tool, or output without end.
     """
-    for reader in (out, err):
-        if reader.path.exists() and reader.path.stat().st_size > MAX_OUTPUT:
-            raise TeacherFault("protocol", f"kimi wrote more than {MAX_OUTPUT >> 20} MiB and was stopped.")
     before = out.offset + err.offset
-    for lines in out.drain():
+    for lines in _bounded(out):
         for line in lines:
             note(kimi_output.read_line(line))
-    for lines in err.drain():
+    for lines in _bounded(err):
         for line in lines:
             if said := clean(line).strip():
                 log(said)
     return out.offset + err.offset > before
+
+
+def _bounded(reader: LineReader) -> Iterator[list[str]]:
+    for lines in reader.drain():
+        if reader.offset > MAX_OUTPUT:
+            raise TeacherFault("protocol", f"kimi wrote more than {MAX_OUTPUT >> 20} MiB and was stopped.")
+        yield lines
 
 
 def _log_line(found: OutputLine, log: Callable[[str], None]) -> None:

@@ -143,7 +143,7 @@ def test_a_prompt_that_fits_into_no_argument_is_said(console: Console, limit: in
     if limit is None:
         result = generate(console, "--prompt-file", "p.txt", limit=None)
         assert_done(result)
-        assert "1 too_long" in result.stdout
+        assert "1 too long" in result.stdout
     else:
         high = ("--set", "generation.max_prompt_chars=1000000")
         result = generate(console, "--prompt-file", "p.txt", *high, limit=None)

@@ -40,9 +40,9 @@ Moment = Literal[
     "hanging",  # a call hangs that would outlive the core for long
     "answered",  # the server has sent a whole answer
     "unread",  # a whole answer lies in its call's folder, and the core, stopped before, has not read it
-    "accepted",  # a SampleAccepted is in the log
+    "accepted",  # a sample is in the file; the log does not tell of it yet, and its call is not tidied away
     "rejected",  # a SampleRejected is in the log
-    "complete",  # the last sample is in the file, and the core has not ended yet
+    "complete",  # the same, with the last sample
 ]
 MOMENTS: tuple[Moment, ...] = (
     *("unread", "hanging", "accepted", "in_flight", "asking", "answered", "rejected", "opened"),
@@ -212,14 +212,10 @@ class FaultRun:
             "answered": answered,
             "hanging": lambda: any(asked.kind == "hang" for asked in self._alive()),
             "unread": lambda: any(asked.kind == GOOD for asked in self._alive()),
-            "accepted": told(e.SampleAccepted),
             "rejected": told(e.SampleRejected),
         }
-        if moment == "complete":
-            self._wait(process, lambda: self.accepted() >= self.plan.samples - 1)
-            while self.accepted() < self.plan.samples and process.poll() is None:
-                time.sleep(0.0005)  # between the line and the tidying up lie a few milliseconds
-            return process.poll() is None
+        if moment in ("accepted", "complete"):
+            return self._sees_next_sample(process, before=self.plan.samples - 1 if moment == "complete" else 0)
         if moment == "hanging":
             self.server.stage("hang", Hang(), lasting=True)
         came = self._wait(process, reached[moment])
@@ -228,6 +224,14 @@ class FaultRun:
             process.send_signal(signal.SIGSTOP)
             self._wait(process, lambda: any(END in text for text in self._written_texts()))
         return came
+
+    def _sees_next_sample(self, process: subprocess.Popen[str], *, before: int) -> bool:
+        """Wait for the next line of the sample file once ``before`` are there, and see it within a millisecond."""
+        self._wait(process, lambda: self.accepted() >= before)
+        now = self.accepted()
+        while self.accepted() == now and process.poll() is None:
+            time.sleep(0.0005)
+        return process.poll() is None
 
     def _alive(self) -> list[Asked]:
         """Requests of this start that are not served yet."""
@@ -238,7 +242,7 @@ class FaultRun:
             process.send_signal(signal.SIGSTOP)  # it would start another guard
             for child in psutil.Process(process.pid).children():
                 with contextlib.suppress(psutil.Error):  # one that has ended meanwhile
-                    if guard.__file__ in child.cmdline():
+                    if any(part.endswith(Path(guard.__file__).name) for part in child.cmdline()):
                         child.kill()
         process.kill()
         process.wait()

@@ -45,6 +45,10 @@ SHARES = MappingProxyType(
 """Share of the requests that each fault meets; a tool is called ``TOOLS`` times in all."""
 TOOLS = 2
 """The third in a run ends the generation."""
+PASSING = frozenset({"rate", "rate_told", "unavailable", "overloaded", "internal", "cut_stream", "empty"})
+"""After these the program may try again by itself."""
+STUBBORN = 0.75
+"""Share of them that meet every try of the same process."""
 ANSWERS = frozenset({GOOD, "no_block", "cut_text", "refusal", "wrong_order", "length"})
 """Classes that are an answer, good or bad; the others are the service's failures."""
 _CORRECTION = re.compile(r"\n\nAn earlier reply to this was not accepted\..*", re.DOTALL)
@@ -102,6 +106,7 @@ class FaultServer(ModelServer):
         self._seconds = seconds
         self._staged: tuple[str, Action] | None = None
         self._lasting = False
+        self._stubborn: dict[str, str] = {}
         self._by_request: dict[int, Asked] = {}
         self._on_request = on_request
         self._http.RequestHandlerClass = _Handler
@@ -131,7 +136,7 @@ class FaultServer(ModelServer):
         query = question(request.user_text)
         number = len(self.asked)
         mark = f"r{number:05d}z"
-        kind, action = self._choose(query, mark)
+        kind, action = self._choose(query, mark, str(request.body.get("prompt_cache_key", "")))
         correction = _CORRECTION.search(request.user_text)
         known = (request.system_text, query, correction[0] if correction else "")
         asked = Asked(
@@ -150,14 +155,16 @@ class FaultServer(ModelServer):
             self.changed.notify_all()
         return action
 
-    def _choose(self, query: str, mark: str) -> tuple[str, Action]:
+    def _choose(self, query: str, mark: str, session: str) -> tuple[str, Action]:
         seconds = self._rng.uniform(*self._seconds)
         if query == canary.QUERY:
             return CANARY, Reply("I have no tools and will not try to use any.", seconds=seconds)
         if (staged := self._staged) is not None:
             self._staged = staged if self._lasting else None
             return staged
-        kind = self._deck.popleft() if self._deck else GOOD
+        kind = self._stubborn.get(session) or (self._deck.popleft() if self._deck else GOOD)
+        if session and kind in PASSING and self._rng.random() < STUBBORN:
+            self._stubborn[session] = kind
         return kind, make_action(kind, query, mark, seconds)
 
 
