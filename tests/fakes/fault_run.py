@@ -41,11 +41,18 @@ Moment = Literal[
     "answered",  # the server has sent a whole answer
     "unread",  # a whole answer lies in its call's folder, and the core, stopped before, has not read it
     "accepted",  # a sample is in the file; the log does not tell of it yet, and its call is not tidied away
-    "rejected",  # a SampleRejected is in the log
     "complete",  # the same, with the last sample
+    "rejected",  # a SampleRejected is in the log
 ]
 MOMENTS: tuple[Moment, ...] = (
-    *("unread", "hanging", "accepted", "in_flight", "asking", "answered", "rejected", "opened"),
+    "unread",
+    "hanging",
+    "accepted",
+    "in_flight",
+    "asking",
+    "answered",
+    "rejected",
+    "opened",
 )
 """In the order of their first turn."""
 KEY = "swordfish-4711"
@@ -280,10 +287,10 @@ class FaultRun:
             deadline = time.monotonic() + max(PATIENCE, 10.0 * self.plan.samples)
             while process.poll() is None and time.monotonic() < deadline:
                 self._look()
-            code = process.wait(1)
+            code = process.poll()
         if code != ExitCode.DONE:
-            self._fault(f"the last start ended with exit code {code}: {self._said()}")
-        self._stopped(None, code)
+            self._fault(f"the last start ended with exit code {code} (none: not at all): {self._said()}")
+        self._stopped(None, process.wait())
         try:
             self.console.wait_until_quiet()
         except AssertionError as error:
