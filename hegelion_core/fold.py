@@ -200,7 +200,7 @@ def _prompts_prepared(state: RunState, event: e.PromptsPrepared) -> RunState:
 
 @_on(e.TeacherReady)
 def _teacher_ready(state: RunState, event: e.TeacherReady) -> RunState:
-    return replace(state, teacher_version=event.version)
+    return replace(state, teacher_program=event.teacher, teacher_version=event.version)
 
 
 @_on(e.InstancesScaled)

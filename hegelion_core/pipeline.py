@@ -67,6 +67,7 @@ class Pipeline:
             # A file that was never seen before takes a while to check: the faces must not stand still meanwhile.
             store = await asyncio.to_thread(self._completion.samples)
             self._log.publish(store.counted())
+            self._tidy_up()
             for stage in stages:
                 code = await self._stage(stage, stages)
                 if code != ExitCode.DONE:
@@ -81,8 +82,6 @@ class Pipeline:
 
     async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
         if reason := self._completion.reason(stage, stages, self._log.state):
-            if stage == "generate":
-                self._tidy_up()
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))
@@ -162,10 +161,14 @@ class Pipeline:
         return f"{store.accepted} samples"
 
     def _tidy_up(self) -> None:
-        """After a kill between the last sample and the end there is nothing to generate, but something to put away."""
-        if self._run.prompts.exists():
-            with self._making(self._make_teacher()) as generator:
+        """Take up what a killed core left, before anything is asked and also where nothing is left to ask."""
+        teacher = self._make_teacher()
+        calls = self._run.calls
+        if self._run.prompts.exists() and calls.exists() and any(calls.iterdir()):
+            with self._making(teacher) as generator:
                 generator.tidy()
+        else:
+            teacher.tidy()
 
     @contextlib.contextmanager
     def _making(self, teacher: Teacher) -> Iterator[Generator]:

@@ -58,6 +58,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     folder: str = ""
     target: int = 0
     teacher: str = ""
+    teacher_program: str = ""
+    """What answers, where ``teacher`` leaves it open: ``kimi-cli`` may be ``kimi-code``."""
     teacher_version: str = ""
     student: str = ""
     source: str = ""

@@ -113,13 +113,13 @@ class Generator:
             OSError: a file could not be written; an answer that was not kept yet is salvaged at the next start.
         """
         self.scale(self._wanted)
+        self.tidy()
         try:
             info = await self._teacher.start()
         except TeacherFault as fault:
             raise _as_user_error(fault.redacted(self._redact)) from None
         self._log.publish(events.TeacherReady(teacher=info.name, version=info.version, detail=info.detail))
         self._intake = self._make_intake(info)
-        self._salvage()
         if self._missing() > 0:
             await self._prove()
         try:
@@ -145,10 +145,11 @@ class Generator:
         return f" ({told}; see {self._store.rejected_path.name})" if told else ""
 
     def tidy(self) -> None:
-        """Take up what a killed core left, where nothing is to be generated any more."""
-        self._teacher.tidy()
-        self._intake = self._make_intake(TeacherInfo(name="", version=""))
+        """Take up what a killed core left, and put away the rest."""
+        state = self._log.state
+        self._intake = self._make_intake(TeacherInfo(name=state.teacher_program, version=state.teacher_version))
         self._salvage()
+        self._teacher.tidy()
 
     def scale(self, instances: int) -> None:
         """Run this many instances from now on; one that is too many ends after its calls."""
@@ -381,11 +382,17 @@ class Generator:
 
     def _salvage_call(self, call: Call, folder: Path) -> None:
         with self._instance_log(call.instance) as write:
-            if (answer := self._teacher.read_answer(folder)) is not None:
+            try:
+                answer = self._teacher.read_answer(folder)
+            except TeacherFault as fault:
+                self._tool_uses += fault.kind == "tool_use"
+                self._intake.failed(call, fault, self._said(folder), write, counts=True)
+                return
+            if answer is None:
+                self._intake.cut_off(call, self._said(folder))
+            else:
                 write("found an answer that was written whole before the core ended")
                 self._intake.answered(call, answer, write, salvaged=True)
-            else:
-                self._intake.cut_off(call, self._said(folder))
 
     def _said(self, folder: Path) -> str:
         """The beginning of what a call wrote, fit to be kept."""

@@ -19,6 +19,8 @@ from hegelion_core.teachers.teacher import Answer, Call, TeacherFault, TeacherIn
 SURPLUS = "surplus"
 """A good answer that came when it was not needed any more."""
 
+WORTH_KEEPING = 200
+"""Characters of an interrupted call's output; less is a program's greeting."""
 Write = Callable[[str], None]
 """Writes a line to the log of the call's instance."""
 
@@ -97,7 +99,7 @@ class Intake:
 
     def cut_off(self, call: Call, said: str) -> None:
         """Keep what a call had said that was in flight when the core died."""
-        if said.strip():
+        if len(said) >= WORTH_KEEPING:
             self._keep(call, "failed", "interrupted", "The core ended while this was being written.", said)
 
     def _rejected(self, call: Call, answer: Answer, reason: str, detail: str, write: Write) -> None:

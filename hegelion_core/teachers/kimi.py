@@ -24,6 +24,7 @@ from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.teachers import canary, kimi_output, kimi_program, kimi_sessions, watchdogs
 from hegelion_core.teachers.faults import classify, classify_retry
 from hegelion_core.teachers.kimi_output import Dialect, OutputLine
+from hegelion_core.teachers.kimi_sessions import Usage
 from hegelion_core.teachers.known_programs import KnownPrograms
 from hegelion_core.teachers.teacher import ERR, OUT, Answer, Call, TeacherFault, TeacherInfo
 from hegelion_core.teachers.which_kimi import Kimi, find_kimi
@@ -89,7 +90,6 @@ class KimiTeacher:
         kimi = await find_kimi(self._wanted, path, self._supervisor, self._environment, known=self._known)
         model = self._settings.teacher.model
         kimi_program.check_login(kimi.dialect, self._own_environment, model)
-        self.tidy()
         self._lay_out(kimi)
         return TeacherInfo(
             name=kimi.dialect,
@@ -143,18 +143,8 @@ class KimiTeacher:
             usage = kimi_sessions.usage_of(self._home(kimi.dialect), kimi.dialect, workdir)
         if left:
             raise _tool_fault()  # whatever its output says: nothing but a tool writes into its folder
-        answer = _judge(folder, kimi, code)
-        if usage is None:
-            return replace(answer, seconds=seconds)
-        if usage.summarised:
-            raise TeacherFault("filtered", "The prompt is too long for the model: kimi answered a summary of it.")
-        return replace(
-            answer,
-            seconds=seconds,
-            prompt_tokens=usage.prompt_tokens,
-            completion_tokens=usage.completion_tokens,
-            truncated=usage.truncated,
-        )
+        answer = replace(_judge(folder, kimi, code), seconds=seconds)
+        return answer if usage is None else _with_usage(answer, usage)
 
     def read_answer(self, folder: Path) -> Answer | None:
         """The answer in a call's folder, if Kimi Code's own end mark is there.
@@ -162,13 +152,15 @@ class KimiTeacher:
         The legacy program has no such mark; its answer is one line, and whether it is whole the contract tells.
         """
         lines = kimi_output.read_lines(_read(folder / OUT, MAX_OUTPUT))
-        text = kimi_output.answer_text(lines)
-        if not text or kimi_output.uses_tool(lines):
-            return None
+        if kimi_output.uses_tool(lines):
+            raise _tool_fault()
+        text, session = kimi_output.answer_text(lines), kimi_output.session(lines)
         legacy = not any(line.kind == "version" for line in lines)
-        if not legacy and not kimi_output.ended_well(lines):
+        if not text or (session is None and not legacy):
             return None
-        return Answer(text=text, metadata={"recipe": prompts.RECIPE})
+        answer = Answer(text=text, metadata={"recipe": prompts.RECIPE})
+        usage = kimi_sessions.usage_of_session(self._home("kimi-code"), session) if session else None
+        return answer if usage is None else _with_usage(answer, usage)
 
     async def close(self) -> None:
         """Remove the working folders; calls end with whoever asked them."""
@@ -320,6 +312,22 @@ def _log_line(found: OutputLine, log: Callable[[str], None]) -> None:
                 log(part)
 
 
+def _with_usage(answer: Answer, usage: Usage) -> Answer:
+    """An answer with what its session tells of it.
+
+    Raises:
+        TeacherFault: ``filtered``, it is no answer to the prompt.
+    """
+    if usage.summarised:
+        raise TeacherFault("filtered", "The prompt is too long for the model: kimi answered a summary of it.")
+    return replace(
+        answer,
+        prompt_tokens=usage.prompt_tokens,
+        completion_tokens=usage.completion_tokens,
+        truncated=usage.truncated,
+    )
+
+
 def _tool_fault() -> TeacherFault:
     return TeacherFault(
         "tool_use",
@@ -347,7 +355,7 @@ def _judge(folder: Path, kimi: Kimi, code: int) -> Answer:
     if code != 0:
         raise classify(kimi.dialect, code, output[-_TAIL:], errors)
     text = kimi_output.answer_text(lines)
-    if text and (kimi.dialect == "kimi-legacy" or kimi_output.ended_well(lines)):
+    if text and (kimi.dialect == "kimi-legacy" or kimi_output.session(lines) is not None):
         return Answer(text=text, metadata={"recipe": prompts.RECIPE})
     told = errors or "\n".join(line.text for line in lines if line.kind == "other")
     said = " ".join(clean(told).split())[:200] or "nothing"

@@ -18,7 +18,7 @@ LineKind = Literal["version", "text", "tool", "retry", "end", "other"]
 
 @dataclass(frozen=True)
 class OutputLine:
-    """One line: what it is, and its text (an assistant's words, why a step is tried again, or the version)."""
+    """One line: what it is, and its text: an assistant's words, why a step is tried again, version, or session."""
 
     kind: LineKind
     text: str = ""
@@ -42,6 +42,7 @@ class _Line(msgspec.Struct, frozen=True):
     error_message: str = ""
     status_code: int | None = None
     version: str = ""
+    session_id: str = ""
 
 
 _decoder: msgspec.json.Decoder[_Line] = msgspec.json.Decoder(_Line)
@@ -64,7 +65,7 @@ def read_line(line: str) -> OutputLine:
         return OutputLine("text", _text(found.content))
     if found.role == "meta":
         delay = None if found.delay_ms is None else found.delay_ms / 1000
-        text = found.error_message or found.version
+        text = found.error_message or found.version or found.session_id
         return OutputLine(_META.get(found.type, "other"), text, delay, found.status_code)
     return OutputLine("other", line)
 
@@ -86,9 +87,9 @@ def answer_text(lines: Iterable[OutputLine]) -> str:
     return (traces or texts or [""])[-1]
 
 
-def ended_well(lines: Iterable[OutputLine]) -> bool:
-    """Whether Kimi Code's own mark of success is there."""
-    return any(line.kind == "end" for line in lines)
+def session(lines: Iterable[OutputLine]) -> str | None:
+    """The session that Kimi Code names as its mark of success; ``None``: the mark is not there."""
+    return next((line.text for line in lines if line.kind == "end"), None)
 
 
 def _text(content: str | list[_Part] | None) -> str:

@@ -7,6 +7,7 @@ in folders with names of their own, so nothing else is ever touched.
 from __future__ import annotations
 
 import hashlib
+import re
 import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -84,12 +85,22 @@ def read_usage(wire: Iterable[bytes]) -> Usage | None:
 def usage_of(home: Path, dialect: Dialect, workdir: Path) -> Usage | None:
     """What the newest session of a working folder cost."""
     pattern = "*/agents/main/wire.jsonl" if dialect == "kimi-code" else "*/wire.jsonl"
-    wires = [wire for folder in _folders(home, dialect, workdir) for wire in folder.glob(pattern)]
+    return _newest(wire for folder in _folders(home, dialect, workdir) for wire in folder.glob(pattern))
+
+
+def _newest(wires: Iterable[Path]) -> Usage | None:
     try:
         with open(max(wires, key=lambda wire: wire.stat().st_mtime_ns), "rb") as file:
             return read_usage(file)
     except (ValueError, OSError):
         return None
+
+
+def usage_of_session(home: Path, session: str) -> Usage | None:
+    """What a session of Kimi Code cost, by the name that the program gave it."""
+    if not re.fullmatch(r"[\w-]+", session):
+        return None
+    return _newest((home / "sessions").glob(f"*/{session}/agents/main/wire.jsonl"))
 
 
 def remove(home: Path, dialect: Dialect, workdir: Path) -> None:

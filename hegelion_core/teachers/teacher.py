@@ -117,7 +117,11 @@ class Teacher(Protocol):
         """
 
     def read_answer(self, folder: Path) -> Answer | None:
-        """The answer in a call's folder, if it was written whole. No other side effect; used for salvage too."""
+        """The answer in a call's folder, if it was written whole; changes nothing. For the salvage, before ``tidy``.
+
+        Raises:
+            TeacherFault: ``tool_use``, the call had reached for a tool.
+        """
 
     async def close(self) -> None:
         """End every process of this teacher."""

@@ -109,7 +109,8 @@ async def test_a_tool_call_does_not_run(real: Real, tmp_path: Path) -> None:
         await real.ask()
     assert caught.value.kind == "tool_use"
     assert not mark.exists()
-    assert real.teacher.read_answer(real.calls / "c1") is None
+    with pytest.raises(TeacherFault, match="tool"):
+        real.teacher.read_answer(real.calls / "c1")
     assert real.sessions() == []
 
 

@@ -91,6 +91,8 @@ class ScriptedTeacher:
     def read_answer(self, folder: Path) -> Answer | None:
         out = folder / "out"
         text = out.read_text() if out.exists() else ""
+        if "a tool" in text:
+            raise TeacherFault("tool_use", "it reached for a tool")
         return Answer(text=text) if "</thought>" in text else None
 
     async def close(self) -> None:
@@ -341,18 +343,29 @@ async def test_answers_that_were_whole_when_the_core_died_are_salvaged_and_the_r
 ) -> None:
     teacher = ScriptedTeacher(good)
     bench = Bench(tmp_path, teacher, limit=2)
+    half = "<thought>\n**THESIS**: " + "Half of a thought. " * 20
     left_behind(bench, 0, GOOD)
-    left_behind(bench, 1, "<thought>\n**THESIS**: Half of")
+    left_behind(bench, 1, half)
+    left_behind(bench, 2, "hello\n")
     (bench.run.calls / "nonsense").mkdir()
     await bench.generator.run()
     assert len(teacher.calls) == 1
     assert bench.store.accepted == 2
     assert [event.salvaged for event in bench.events() if isinstance(event, e.SampleAccepted)] == [True, False]
-    assert [(row["reason"], row["text"]) for row in bench.rejected()] == [
-        ("interrupted", "<thought>\n**THESIS**: Half of")
-    ]
+    assert [(row["reason"], row["text"]) for row in bench.rejected()] == [("interrupted", half)]
     assert bench.store.rejected == 0
     assert list(bench.run.calls.iterdir()) == []
+
+
+async def test_a_tool_that_was_reached_for_when_the_core_died_counts_as_one(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, limit=1)
+    call = left_behind(bench, 0, "a tool")
+    await bench.generator.run()
+    assert list(bench.log.state.set_aside) == [call.prompt_id]
+    assert bench.log.state.failed_by_kind == {"tool_use": 1}
+    assert call.prompt_id not in {asked.prompt_id for asked in teacher.calls}
+    assert teacher.tidied == 1
 
 
 @pytest.mark.parametrize("text", [GOOD, "<thought></thought> Not dialectical."])

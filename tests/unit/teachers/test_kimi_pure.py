@@ -148,8 +148,8 @@ def test_the_answer_is_the_line_with_the_trace() -> None:
     lines += [json.dumps({"role": "assistant", "content": hook}), END]
     output = kimi_output.read_lines("\n".join(lines) + "\n")
     assert kimi_output.answer_text(output) == trace
-    assert kimi_output.ended_well(output)
-    assert not kimi_output.ended_well(kimi_output.read_lines("\n".join(lines)))  # a torn last line is not read
+    assert kimi_output.session(output) == json.loads(END)["session_id"]
+    assert kimi_output.session(kimi_output.read_lines("\n".join(lines))) is None  # a torn last line is not read
     assert kimi_output.answer_text([]) == ""
 
 

@@ -142,7 +142,11 @@ async def test_bad_endings(house: House, behaviour: str, kind: FaultKind, monkey
     with pytest.raises(TeacherFault) as caught:
         await house.ask(teacher)
     assert caught.value.kind == kind
-    assert teacher.read_answer(house.folder()) is None
+    if kind == "tool_use":
+        with pytest.raises(TeacherFault, match="tool"):
+            teacher.read_answer(house.folder())
+    else:
+        assert teacher.read_answer(house.folder()) is None
 
 
 @pytest.mark.parametrize(
@@ -198,6 +202,25 @@ async def test_an_answer_that_was_written_whole_is_salvaged(house: House) -> Non
     assert teacher.read_answer(house.root / "nowhere") is None
 
 
+@pytest.mark.parametrize(("finish", "truncated"), [("stop", False), ("max_tokens", True)])
+async def test_a_salvaged_answer_is_judged_by_its_session_too(house: House, finish: str, truncated: bool) -> None:
+    """The program's output says nothing of a token limit."""
+    teacher = house.teacher()
+    await teacher.start()
+    await house.ask(teacher)
+    session = json.loads((house.folder() / "out").read_text().splitlines()[-1])["session_id"]
+    wire = house.home / ".kimi-code" / "sessions" / "wd_x" / session / "agents" / "main" / "wire.jsonl"
+    wire.parent.mkdir(parents=True)
+    end = {"event": {"type": "step.end", "usage": {"inputOther": 7, "output": 9}, "finishReason": finish}}
+    wire.write_text(json.dumps(end) + "\n")
+    salvaged = house.teacher().read_answer(house.folder())
+    assert salvaged is not None
+    assert (salvaged.truncated, salvaged.prompt_tokens, salvaged.completion_tokens) == (truncated, 7, 9)
+    wire.write_text(json.dumps({"type": "full_compaction.begin"}) + "\n" + json.dumps(end) + "\n")
+    with pytest.raises(TeacherFault, match="summary"):
+        house.teacher().read_answer(house.folder())
+
+
 async def test_a_killed_cores_folders_are_tidied_up(house: House) -> None:
     first = house.teacher()
     await first.start()
@@ -206,9 +229,10 @@ async def test_a_killed_cores_folders_are_tidied_up(house: House) -> None:
     session.mkdir(parents=True)
     (left / f"{left.name}-1").mkdir()
     second = house.teacher()
-    await second.start()
+    second.tidy()
     assert not left.exists()
     assert not session.exists()
+    await second.start()
     await second.close()
     assert list(house.temporary.iterdir()) == []
 
