@@ -54,6 +54,11 @@ def turn(name: TurnName, query: str, earlier: Mapping[TurnName, str], correction
     return Turn(name, system, _user(name, _shortened(query), earlier), opening)
 
 
+def is_shortened(query: str) -> bool:
+    """Whether the turns show only a part of this query."""
+    return len(query) > MAX_QUERY_CHARS
+
+
 def budgets(total: int) -> dict[TurnName, int]:
     """Tokens of each turn; together at most ``total``, if that is 4 * ``LEAST_BUDGET`` or more."""
     spare = max(0, total - len(TURNS) * LEAST_BUDGET)
@@ -123,7 +128,7 @@ def _user(name: TurnName, query: str, earlier: Mapping[TurnName, str]) -> str:
 
 
 def _shortened(query: str) -> str:
-    if len(query) <= MAX_QUERY_CHARS:
+    if not is_shortened(query):
         return query
     half = MAX_QUERY_CHARS // 2
     return f"{query[:half]}\n[...]\n{query[-half:]}"

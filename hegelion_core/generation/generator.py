@@ -10,22 +10,19 @@ import asyncio
 import contextlib
 import os
 import random
-import shutil
 import time
 import uuid
 from collections import Counter
-from collections.abc import Iterator
 from pathlib import Path
-from typing import TextIO
-
-import msgspec
 
 from hegelion_core import events
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation.breaker import Breaker, Failure
+from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
-from hegelion_core.generation.intake import Intake, Write
+from hegelion_core.generation.instance_log import InstanceLogs, Write, labelled, shortened
+from hegelion_core.generation.intake import Intake
 from hegelion_core.generation.ledger import Ledger
 from hegelion_core.generation.pacing import Pace
 from hegelion_core.generation.prompts import Prompt
@@ -33,7 +30,7 @@ from hegelion_core.generation.quota import QuotaPatience
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.redaction import Redactor
 from hegelion_core.settings import GenerationSettings
-from hegelion_core.teachers.teacher import ERR, OUT, REQUEST, Call, Teacher, TeacherFault, TeacherInfo
+from hegelion_core.teachers.teacher import Call, Teacher, TeacherFault, TeacherInfo
 from hegelion_core.workspace import RunFolder, Workspace
 
 MAX_TOOL_USES = 3
@@ -42,8 +39,6 @@ LOOK_ELSEWHERE = 1.0
 """Seconds between looks at what other processes on the same output do; nothing tells of it."""
 TOLD_WAIT = 3.0
 """Seconds of a wait from which on it is told; shorter ones are part of any life."""
-_SHOWN = 300  # characters of a prompt that an instance's log shows
-_KEPT = 64 * 1024  # bytes of a failed call's output that are kept
 
 _FATAL: dict[str, ExitCode] = {
     "not_logged_in": ExitCode.NOT_READY,
@@ -75,10 +70,10 @@ class Generator:
         provenance: dict[str, object] | None = None,
     ) -> None:
         """``target`` is how many accepted samples the file shall hold; ``provenance`` joins each sample's metadata."""
-        self._run = run
-        self._place = place
         self._teacher = teacher
         self._redact = Redactor(os.environ)
+        self._folders = CallFolders(run.calls, self._redact)
+        self._logs = InstanceLogs(place.generator_log, self._redact)
         self._store = store
         self._log = log
         self._target = target
@@ -189,7 +184,7 @@ class Generator:
 
     async def _work(self, instance: int) -> None:
         """One slot: take a prompt, ask, hand in, again."""
-        with self._instance_log(instance) as write:
+        with self._logs.open(instance) as write:
             while (prompt := await self._take(instance)) is not None:
                 try:
                     await self._ask(instance, prompt, write)
@@ -233,27 +228,24 @@ class Generator:
             attempt=self._ledger.attempt(prompt.id),
             correction=self._ledger.correction(prompt.id),
         )
-        folder = self._run.calls / call.call_id
-        folder.mkdir(parents=True)
-        # A request that is torn by a kill was hardly made; whoever reads it drops it.
-        (folder / REQUEST).write_bytes(msgspec.json.encode(call))
+        folder = self._folders.make(call)
         self._log.publish(events.SampleRequested(instance=instance, prompt_id=prompt.id, attempt=call.attempt))
         if self._teacher.calls_per_instance > 1:
-            write = _labelled(write, prompt.id)
-        write(f"asks: {_shortened(prompt.text)}")
+            write = labelled(write, prompt.id)
+        write(f"asks: {shortened(prompt.text)}")
         began = time.monotonic()
         try:
             answer = await self._teacher.ask(call, folder, write)
         except TeacherFault as raw:
             fault = raw.redacted(self._redact)
             counts = self._counts(prompt.id, fault, began)
-            self._intake.failed(call, fault, self._said(folder), write, counts=counts)
-            _remove(folder)
+            self._intake.failed(call, fault, self._folders.said(folder), write, counts=counts)
+            self._folders.remove(folder)
             self._fault(fault, began)
         else:
             self._pace.answered(time.monotonic())
             failure = self._intake.answered(call, answer, write)
-            _remove(folder)
+            self._folders.remove(folder)
             self._conclude(failure)
 
     # What an end means for all
@@ -327,7 +319,7 @@ class Generator:
         Raises:
             UserError: it obeyed, or it could not be found out.
         """
-        with self._instance_log(1) as write:
+        with self._logs.open(1) as write:
             while True:
                 began = time.monotonic()
                 try:
@@ -369,67 +361,26 @@ class Generator:
 
     def _salvage(self) -> None:
         """Take up the answers that were written whole while no core was there to read them; drop the other calls."""
-        if not self._run.calls.exists():
-            return
-        for folder in sorted(self._run.calls.iterdir()):
-            with contextlib.suppress(OSError, msgspec.DecodeError):
-                call = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call)
-                # The core may have died between keeping an answer and removing its folder.
-                if self._ledger.prompt(call.prompt_id) is not None and not self._store.knows_call(call.call_id):
-                    self._salvage_call(call, folder)
-            _remove(folder)
+        for folder, call in self._folders.left():
+            # The core may have died between keeping an answer and removing its folder.
+            if call and self._ledger.prompt(call.prompt_id) and not self._store.knows_call(call.call_id):
+                self._salvage_call(call, folder)
+            self._folders.remove(folder)
         self._ledger.forget_done()
 
     def _salvage_call(self, call: Call, folder: Path) -> None:
-        with self._instance_log(call.instance) as write:
+        with self._logs.open(call.instance) as write:
             try:
                 answer = self._teacher.read_answer(folder)
             except TeacherFault as fault:
                 self._tool_uses += fault.kind == "tool_use"
-                self._intake.failed(call, fault, self._said(folder), write, counts=True)
+                self._intake.failed(call, fault, self._folders.said(folder), write, counts=True)
                 return
             if answer is None:
-                self._intake.cut_off(call, self._said(folder))
+                self._intake.cut_off(call, self._folders.said(folder))
             else:
                 write("found an answer that was written whole before the core ended")
                 self._intake.answered(call, answer, write, salvaged=True)
-
-    def _said(self, folder: Path) -> str:
-        """The beginning of what a call wrote, fit to be kept."""
-        try:
-            with open(folder / OUT, "rb") as file:
-                return self._redact(file.read(_KEPT).decode("utf-8", "replace"))
-        except OSError:
-            return ""
-
-    @contextlib.contextmanager
-    def _instance_log(self, instance: int) -> Iterator[Write]:
-        self._place.logs.mkdir(parents=True, exist_ok=True)
-        with open(self._place.generator_log(instance), "a", encoding="utf-8", buffering=1) as file:
-            yield lambda text: _write_line(file, self._redact(text))
-
-
-def _write_line(file: TextIO, text: str) -> None:
-    file.write(f"{time.strftime('%H:%M:%S')} {' '.join(text.split())}\n")
-
-
-def _labelled(write: Write, prompt_id: str) -> Write:
-    """Where calls share a log, each line says whose it is."""
-    return lambda text: write(f"[{prompt_id[2:6]}] {text}")
-
-
-def _shortened(text: str) -> str:
-    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} [... {len(text):,} characters in all]"
-
-
-def _remove(folder: Path) -> None:
-    """Remove a call's folder. Nearly always it holds just the files that every call has."""
-    try:
-        for name in (REQUEST, OUT, ERR):
-            (folder / name).unlink(missing_ok=True)
-        folder.rmdir()
-    except OSError:
-        shutil.rmtree(folder)
 
 
 def _first(group: BaseExceptionGroup[UserError | OSError]) -> BaseException:

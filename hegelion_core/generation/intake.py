@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from hegelion_core import events
@@ -12,6 +11,7 @@ from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation.breaker import Failure
+from hegelion_core.generation.instance_log import Write
 from hegelion_core.generation.ledger import Ledger
 from hegelion_core.generation.store import Kind, Rejected, SampleStore
 from hegelion_core.teachers.teacher import Answer, Call, TeacherFault, TeacherInfo
@@ -21,8 +21,6 @@ SURPLUS = "surplus"
 
 WORTH_KEEPING = 200
 """Characters of an interrupted call's output; less is a program's greeting."""
-Write = Callable[[str], None]
-"""Writes a line to the log of the call's instance."""
 
 
 @dataclass(frozen=True)

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
+from msgspec.structs import replace
 
 from hegelion_core import events
 from hegelion_core.dialectic import turns
@@ -112,6 +113,8 @@ class LocalTeacher:
         """
         try:
             await self.start()
+            if turns.is_shortened(call.query):
+                log(f"the prompt has {len(call.query):,} characters: the model is shown its beginning and its end")
             engine = self._engine
             begun = time.monotonic()
             async for lines in follow(folder / OUT, lambda: engine is None or not engine.running):
@@ -119,7 +122,7 @@ class LocalTeacher:
                     if line is not None and line.turn is not None:
                         log(f"{line.turn}: {line.text}")
                 if (answer := self.read_answer(folder)) is not None:
-                    return msgspec.structs.replace(answer, seconds=time.monotonic() - begun)
+                    return replace(answer, seconds=time.monotonic() - begun, metadata=_facts(call))
             raise TeacherFault(
                 "transient", "The local teacher's process ended.", f"Its last lines are in {self._log_file}."
             )
@@ -171,6 +174,12 @@ async def _ready(child: Child, reports: Path) -> TeacherInfo:
     raise TeacherFault(
         "protocol", f"The local teacher's process ended with code {code} before it was ready.", "See logs/teacher.log."
     )
+
+
+def _facts(call: Call) -> dict[str, str | int | float]:
+    """What a sample says of how its answer was made."""
+    shown = {"prompt_characters_shown": turns.MAX_QUERY_CHARS} if turns.is_shortened(call.query) else {}
+    return {"recipe": turns.RECIPE, **shown}
 
 
 def _parse(line: str) -> _Line | None:

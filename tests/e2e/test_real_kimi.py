@@ -114,6 +114,23 @@ async def test_a_tool_call_does_not_run(real: Real, tmp_path: Path) -> None:
     assert real.sessions() == []
 
 
+async def test_the_canary_fails_by_a_tool_call_and_passes_by_any_answer(real: Real, tmp_path: Path) -> None:
+    mark = tmp_path / "it-ran"
+    for tool in ("Bash", "Shell"):
+        real.server.script.append(ToolCall(tool, {"command": f"touch {mark}"}))
+    with pytest.raises(TeacherFault, match="used a tool when a test prompt ordered it"):
+        await real.teacher.prove(real.lines.append)
+    assert not mark.exists()
+    asked = len(real.server.requests)
+    real.server.script.clear()
+    real.server.script.append(Reply("I have no tools."))
+    await real.teacher.prove(real.lines.append)
+    await real.teacher.prove(real.lines.append)
+    assert len(real.server.requests) == asked + 1
+    assert "touch canary" in real.server.requests[-1].user_text
+    assert real.sessions() == []
+
+
 async def test_a_quota_is_told_from_other_refusals(real: Real) -> None:
     real.server.script.append(Failure(403, model_server.QUOTA))
     with pytest.raises(TeacherFault) as caught:

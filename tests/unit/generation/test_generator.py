@@ -18,6 +18,7 @@ from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog, EventReader
 from hegelion_core.generation import breaker, pacing
+from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.generator import Generator
 from hegelion_core.generation.prompts import Prompt
@@ -35,6 +36,7 @@ GOOD = (
 HOLDER = """
 import sys
 from pathlib import Path
+from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
 claims = Claims(Path(sys.argv[1]))
 print(all([claims.take(name) for name in sys.argv[2:]]), flush=True)
@@ -375,7 +377,7 @@ async def test_an_answer_that_was_kept_just_before_the_core_died_is_not_kept_twi
     bench = Bench(tmp_path, teacher, limit=1)
     removed: list[Path] = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("hegelion_core.generation.generator._remove", removed.append)
+        patch.setattr(CallFolders, "remove", removed.append)
         await bench.generator.run()
     bench.claims.close()
     (removed[0] / "out").write_text(text)

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from hegelion_core import guard
+from hegelion_core.dialectic import turns
 from hegelion_core.settings import Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Supervisor
@@ -166,3 +167,13 @@ def test_a_torn_last_line_is_no_answer(tmp_path: Path) -> None:
     (folder / "out").write_text(f"{json.dumps(turn)}\n{json.dumps(done)}\n")
     assert (answer := teacher.read_answer(folder)) is not None
     assert answer.text == "whole"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_prompt_that_is_not_shown_whole_is_said(house: House, whole: bool) -> None:
+    query = "Should towns ban cars? " * (1 if whole else 200)
+    call = Call(call_id="c1", prompt_id="p", query=query, instance=1)
+    (house.folder("c1") / REQUEST).write_bytes(msgspec.json.encode(call))
+    answer = await house.teacher.ask(call, house.folder("c1"), house.lines.append)
+    assert answer.metadata.get("prompt_characters_shown") == (None if whole else turns.MAX_QUERY_CHARS)
+    assert any("shown its beginning and its end" in line for line in house.lines) is not whole

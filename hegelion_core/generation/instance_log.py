@@ -1,0 +1,49 @@
+"""The log of a generator instance: lines for people, without credentials."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+Write = Callable[[str], None]
+"""Writes a line."""
+_SHOWN = 300  # characters of a prompt that are shown
+
+
+@dataclass(frozen=True)
+class InstanceLogs:
+    """The logs of all instances."""
+
+    path: Callable[[int], Path]
+    """The file of an instance."""
+    redact: Callable[[str], str]
+
+    @contextlib.contextmanager
+    def open(self, instance: int) -> Iterator[Write]:
+        """Write to an instance's log.
+
+        Raises:
+            OSError: it cannot be written.
+        """
+        path = self.path(instance)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "a", encoding="utf-8", buffering=1) as file:
+            yield lambda text: _write_line(file, self.redact(text))
+
+
+def labelled(write: Write, prompt_id: str) -> Write:
+    """Where calls share a log, each line says whose it is."""
+    return lambda text: write(f"[{prompt_id[2:6]}] {text}")
+
+
+def shortened(text: str) -> str:
+    """A prompt as a log shows it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} [... {len(text):,} characters in all]"
+
+
+def _write_line(file: TextIO, text: str) -> None:
+    file.write(f"{time.strftime('%H:%M:%S')} {' '.join(text.split())}\n")
