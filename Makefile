@@ -32,7 +32,7 @@ format: .venv/.test
 	$(BIN)/ruff format .
 
 bench: .venv/.test
-	$(BIN)/python tests/benchmarks/run.py
+	$(BIN)/python -m tests.benchmarks.run
 
 clean:
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

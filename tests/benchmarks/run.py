@@ -1,6 +1,7 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python tests/benchmarks/run.py [NAME ...]`` runs some of: start, events, samples, blas, demo.
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, blas, demo. Which prompts
+can be argued: ``python -m tests.benchmarks.arguable``. Through every failure: ``python -m tests.benchmarks.fault_run``.
 """
 
 from __future__ import annotations
@@ -18,11 +19,8 @@ from pathlib import Path
 import psutil
 
 from hegelion_core import events as e
-from hegelion_core.dialectic.contract import make_sample
-from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.event_log import EventLog, replay
-from hegelion_core.generation.store import SampleStore
-from hegelion_core.teachers.teacher import Answer
+from tests.benchmarks import generation, requests, sample_files
 
 BIN = Path(sys.executable).parent
 MIB = 1 << 20
@@ -95,23 +93,15 @@ def events() -> None:
 
 
 def samples() -> None:
-    """Opening a sample file."""
-    text = (
-        "<thought>\n**THESIS**: Cars give freedom to people who live far from a station.\n"
-        "**ANTITHESIS**: That freedom is paid for by those who breathe the exhaust in the street.\n"
-        "**SYNTHESIS**: Freedom of movement is worth having where its costs fall on the mover.\n</thought>\n"
-        "Keep cars where nothing else goes, and price them where something does."
-    )
-    count = 500
-    with tempfile.TemporaryDirectory() as folder:
-        store = SampleStore(Path(folder) / "samples.jsonl")
-        made = [
-            make_sample(query, Answer(text=text), prompt_id=prompt_id(query), system="", metadata={})
-            for query in (f"Should city number {number} ban cars?" for number in range(count))
-        ]
-        seconds = timed(lambda: [store.append(sample, count) for sample in made])
-        row("append a sample", f"{1000 * seconds / count:.2f} ms", f"{count} samples, lock, check and fsync")
-        row("open a sample file", f"{timed(lambda: SampleStore(store.path)):.2f} s", f"{count} samples, all checked")
+    """Appending to a sample file, opening a large one, and its quality report."""
+    for cells in (*sample_files.append(), *sample_files.large()):
+        row(*cells)
+
+
+def generate() -> None:
+    """How fast many instances are, what the core spends, and what the real Kimi Code sends."""
+    for cells in (*generation.rate(), *generation.first_request(), *requests.request_size()):
+        row(*cells)
 
 
 def blas() -> None:
@@ -162,7 +152,14 @@ def _resident(pid: int) -> int:
         return 0
 
 
-BENCHMARKS = {"start": start, "events": events, "samples": samples, "blas": blas, "demo": demo}
+BENCHMARKS = {
+    "start": start,
+    "events": events,
+    "samples": samples,
+    "generate": generate,
+    "blas": blas,
+    "demo": demo,
+}
 
 
 def main(names: list[str]) -> None:
