@@ -40,6 +40,9 @@ LOOK_ELSEWHERE = 1.0
 TOLD_WAIT = 3.0
 """Seconds of a wait from which on it is told; shorter ones are part of any life."""
 
+LONG_WAIT = 1800.0
+"""Seconds: a provider that wants to be left alone for longer is waited for as for a quota, and no longer than for one."""
+
 _FATAL: dict[str, ExitCode] = {
     "not_logged_in": ExitCode.NOT_READY,
     "terminated": ExitCode.FAILED,
@@ -268,10 +271,10 @@ class Generator:
         if fault.kind in _FATAL:
             raise _as_user_error(fault)
         now = time.monotonic()
+        if fault.kind == "quota" or (fault.retry_after or 0.0) > LONG_WAIT:
+            self._pause_for_quota(fault, now)
+            return
         match fault.kind:
-            case "quota":
-                self._pause_for_quota(fault, now)
-                return
             case "rate":
                 self._pace.rate_limited(began, now, fault.retry_after)
             case "transient":

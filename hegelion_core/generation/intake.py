@@ -47,7 +47,8 @@ class Intake:
             )
         except SampleFault as fault:
             self._rejected(call, answer, fault.reason, fault.detail, write)
-            self.ledger.correct(call.prompt_id, fault.detail)
+            if call.correction is None:  # one re-ask names the fault; what it did not help is asked anew, later
+                self.ledger.correct(call.prompt_id, fault.detail)
             self._count(call, fault.reason)
             return Failure(f"rejected ({fault.reason})", fault.detail, "Look at the rejected file for whole answers.")
         outcome = self.store.append(sample, self.target)

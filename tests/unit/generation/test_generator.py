@@ -186,6 +186,25 @@ async def test_a_rejected_answer_is_kept_and_asked_again_at_once_naming_the_faul
     assert bench.log.state.acceptance == 0.5
 
 
+async def test_one_re_ask_names_the_fault_and_the_next_attempt_is_made_later_and_anew(tmp_path: Path) -> None:
+    bad = prompt_id("Should city number 0 ban cars?")
+    teacher = ScriptedTeacher(lambda call: Answer(text="No.") if call.prompt_id == bad else good(call))
+    bench = Bench(tmp_path, teacher, instances=1, limit=4, prompts=5)
+    await bench.generator.run()
+    asked = [(call.prompt_id == bad, call.attempt, call.correction is not None) for call in teacher.calls]
+    assert asked[:3] == [(True, 1, False), (True, 2, True), (False, 1, False)]
+    assert asked.count((True, 3, False)) <= 1
+    assert (True, 3, True) not in asked
+
+
+async def test_a_wait_of_hours_is_granted_like_a_quotas(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(lambda call: TeacherFault("rate", "daily limit", "later", retry_after=86_400.0))
+    bench = Bench(tmp_path, teacher, quota_wait=3600)
+    with pytest.raises(UserError, match="daily limit") as raised:
+        await bench.generator.run()
+    assert raised.value.exit_code == ExitCode.COME_BACK_LATER
+
+
 async def test_a_prompt_is_set_aside_after_its_last_attempt_and_stays_so(tmp_path: Path) -> None:
     bad = prompt_id("Should city number 0 ban cars?")
 
@@ -193,8 +212,9 @@ async def test_a_prompt_is_set_aside_after_its_last_attempt_and_stays_so(tmp_pat
         return Answer(text="No.") if call.prompt_id == bad else good(call)
 
     teacher = ScriptedTeacher(script)
-    bench = Bench(tmp_path, teacher, limit=3)
-    await bench.generator.run()
+    bench = Bench(tmp_path, teacher, limit=4, prompts=4)
+    with pytest.raises(UserError, match=r"3 of 4 samples are accepted, 1 prompts set aside \(1 no_thought_block; see"):
+        await bench.generator.run()
     assert Counter(call.prompt_id for call in teacher.calls)[bad] == 3
     assert list(bench.log.state.set_aside) == [bad]
     bench.claims.close()
