@@ -160,5 +160,5 @@ def seconds_left(state: RunState, now: float) -> float | None:
     if missing <= 0:
         return 0.0
     rate = samples_per_minute(state, now)
-    pause = max(0.0, state.paused_until - now) if state.paused_kind == "quota" and state.paused_until else 0.0
+    pause = max(0.0, state.paused_until - now) if state.paused_until else 0.0
     return pause + 60.0 * missing / rate if rate else None

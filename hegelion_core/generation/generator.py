@@ -41,7 +41,7 @@ TOLD_WAIT = 3.0
 """Seconds of a wait from which on it is told; shorter ones are part of any life."""
 
 LONG_WAIT = 1800.0
-"""Seconds: a provider that wants to be left alone for longer is waited for as for a quota, and no longer than for one."""
+"""Seconds: a provider that wants to be left alone for longer is waited for as for a quota, and no longer."""
 
 _FATAL: dict[str, ExitCode] = {
     "not_logged_in": ExitCode.NOT_READY,

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TextIO
 
 Write = Callable[[str], None]
-"""Writes a line."""
+"""Writes a text, each of its lines as one of the log's; blank ones are left out."""
 _SHOWN = 300  # characters of a prompt that are shown
 
 
@@ -31,19 +31,24 @@ class InstanceLogs:
         """
         path = self.path(instance)
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8", buffering=1) as file:
-            yield lambda text: _write_line(file, self.redact(text))
+        with open(path, "a", encoding="utf-8") as file:
+            yield lambda text: _write_lines(file, self.redact(text))
 
 
 def labelled(write: Write, prompt_id: str) -> Write:
     """Where calls share a log, each line says whose it is."""
-    return lambda text: write(f"[{prompt_id[2:6]}] {text}")
+    label = f"[{prompt_id[2:6]}] "
+    return lambda text: write("\n".join(label + line for line in text.split("\n")))
 
 
 def shortened(text: str) -> str:
-    """A prompt as a log shows it."""
+    """A prompt as a log shows it, on one line."""
+    text = " ".join(text.split())
     return text if len(text) <= _SHOWN else f"{text[:_SHOWN]} [... {len(text):,} characters in all]"
 
 
-def _write_line(file: TextIO, text: str) -> None:
-    file.write(f"{time.strftime('%H:%M:%S')} {' '.join(text.split())}\n")
+def _write_lines(file: TextIO, text: str) -> None:
+    now = time.strftime("%H:%M:%S")
+    lines = (" ".join(line.split()) for line in text.split("\n"))
+    file.write("".join(f"{now} {line}\n" for line in lines if line))
+    file.flush()

@@ -307,9 +307,7 @@ def _log_line(found: OutputLine, log: Callable[[str], None]) -> None:
             raise classify_retry(clean(found.text), found.status, found.delay)
         log(f"kimi tries again by itself in {found.delay or 0:.1f} s: {clean(found.text)}")
     elif found.kind in ("text", "other"):
-        for part in clean(found.text).split("\n"):
-            if part.strip():
-                log(part)
+        log(clean(found.text))
 
 
 def _with_usage(answer: Answer, usage: Usage) -> Answer:
