@@ -14,10 +14,10 @@ from typing import BinaryIO
 import msgspec
 
 from hegelion_core.conversion.rendering import ChatFormat
-from hegelion_core.dialectic.contract import read_sample
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.generation.sample_rows import open_samples, read_row
 from hegelion_core.workspace import sync_folder
 
 LOGGED_LINES = 100
@@ -59,7 +59,7 @@ def convert_file(
         raise UserError(
             f"{target}: is the sample file itself.", "Give another output file for the rows.", ExitCode.USAGE
         )
-    with _reading(source) as lines, _replacing(target) as file:
+    with open_samples(source) as lines, _replacing(target) as file:
         for row in convert_lines(lines, source, format_, tally, log):
             if stop():
                 raise ConversionStoppedError
@@ -79,7 +79,7 @@ def convert_lines(
         if not line.strip():
             continue
         try:
-            sample = read_sample(line.removeprefix(b"\xef\xbb\xbf"))
+            sample = read_row(line)
             prompt = int(prompt_id(sample.instruction)[2:], 16)
             if prompt in seen:
                 raise SampleFault("duplicate", "This prompt has a row already.")
@@ -88,7 +88,7 @@ def convert_lines(
             _skip(tally, log, f"{source.name}, line {number}", fault.reason, fault.detail)
         except msgspec.ValidationError as error:
             _skip(tally, log, f"{source.name}, line {number}", "not_a_sample", str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             reason = "broken_line" if line.endswith(b"\n") else "torn_last_line"
             _skip(tally, log, f"{source.name}, line {number}", reason, str(error))
         else:
@@ -116,24 +116,6 @@ def _nothing(source: Path, tally: Tally) -> UserError:
         f"{source}: holds no usable sample{why}.",
         "Generate samples first (hegelion-console generate), or give another sample file.",
     )
-
-
-@contextlib.contextmanager
-def _reading(path: Path) -> Iterator[BinaryIO]:
-    try:
-        file = path.open("rb")
-    except FileNotFoundError:
-        raise UserError(
-            f"{path}: there is no such sample file.",
-            "Generate samples first: hegelion-console generate.",
-            ExitCode.USAGE,
-        ) from None
-    except OSError as error:
-        raise UserError(
-            f"{path}: cannot be read ({error.strerror}).", "Give a sample file that you may read.", ExitCode.USAGE
-        ) from None
-    with file:
-        yield file
 
 
 @contextlib.contextmanager

@@ -23,7 +23,7 @@ from hegelion_core.generation import quality_report as q
 from hegelion_core.generation.held_out import HeldOutPrompts
 from hegelion_core.generation.near_duplicates import Clusters, NearDuplicates
 from hegelion_core.generation.sample_figures import SampleFigures, count, ordered, output_words, shown
-from hegelion_core.generation.sample_rows import MAX_LINE, SampleRows, open_rows, read_row
+from hegelion_core.generation.sample_rows import MAX_LINE, SampleRows, open_samples, read_row
 from hegelion_core.generation.shingles import shingles, words
 
 PROMPT_SHINGLE, OUTPUT_SHINGLE = 2, 3
@@ -59,7 +59,8 @@ def assess(
     """
     if not 0 < near_threshold <= 1:
         raise ValueError(f"near_threshold is {near_threshold}, not above 0 and at most 1")
-    with open_rows(samples_path) as rows:
+    with open_samples(samples_path) as file:
+        rows = SampleRows(file)
         assessment = _Assessment(rows, HeldOutPrompts(held_out, threshold=near_threshold, shingle_words=PROMPT_SHINGLE))
         for number, offset, line in rows.lines():
             assessment.take(number, offset, line)
@@ -93,7 +94,8 @@ def read_not_accepted(path: Path, accepted: int) -> q.NotAccepted:
         return q.NotAccepted(rejected={}, failed={}, unreadable=0, share_accepted=None)
     counts: dict[str, Counter[str]] = {"rejected": Counter(), "failed": Counter()}
     unreadable = 0
-    with open_rows(path) as rows:
+    with open_samples(path) as file:
+        rows = SampleRows(file)
         for _, _, line in rows.lines():
             try:
                 row = _attempts.decode(line)

@@ -78,8 +78,8 @@ def read_row(line: bytes) -> Sample:
 
 
 @contextlib.contextmanager
-def open_rows(path: Path) -> Iterator[SampleRows]:
-    """The rows of a sample file.
+def open_samples(path: Path) -> Iterator[BinaryIO]:
+    """A sample file, to be read.
 
     Raises:
         UserError: there is no such file, or it cannot be read.
@@ -101,4 +101,4 @@ def open_rows(path: Path) -> Iterator[SampleRows]:
             f"{path}: cannot be read ({error.strerror}).", "Give a sample file that you may read.", ExitCode.USAGE
         ) from None
     with file:
-        yield SampleRows(file)
+        yield file

@@ -113,7 +113,7 @@ def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
     (tmp_path / "folder").mkdir()
     with pytest.raises(UserError, match="folder: cannot be written"):
         convert(tmp_path / "in.jsonl", tmp_path / "folder")
-    with pytest.raises(UserError, match="folder: cannot be read"):
+    with pytest.raises(UserError, match="folder: is a folder"):
         convert(tmp_path / "folder", tmp_path / "out.jsonl")
 
 
