@@ -9,6 +9,7 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -23,7 +24,7 @@ ORPHAN_PATIENCE = guard.GRACE + 3.0
 class Child:
     """A running child process."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process, ended: Callable[[Child], None]) -> None:
+    def __init__(self, name: str, process: subprocess.Popen[bytes], ended: Callable[[Child], None]) -> None:
         self.name = name
         self.pid = process.pid
         self._process = process
@@ -38,6 +39,11 @@ class Child:
         """The return code, negative for a signal."""
         return await asyncio.shield(self._waiter)
 
+    async def ended_within(self, seconds: float) -> bool:
+        """Whether it has ended after at most so many seconds."""
+        done, _ = await asyncio.wait((self._waiter,), timeout=seconds)
+        return bool(done)
+
     async def stop(self, grace: float = 5.0) -> None:
         """Ask the group to end, wait ``grace`` seconds, kill it; returns when it is gone."""
         if not self.running:
@@ -50,7 +56,7 @@ class Child:
             await self.wait()
 
     async def _wait(self) -> int:
-        code = await self._process.wait()
+        code = await _exit_of(self._process)
         # What the child left behind in its group ends with it.
         guard.signal_group(self.pid, signal.SIGKILL)
         self._ended(self)
@@ -87,18 +93,7 @@ class Supervisor:
             OSError: the program is not there or cannot be run.
         """
         self._keep_guard()
-        with contextlib.ExitStack() as files:
-            out = files.enter_context(_open_output(stdout))
-            err = files.enter_context(_open_output(stderr)) if stderr else out
-            process = await asyncio.create_subprocess_exec(
-                *argv,
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=out,
-                stderr=err,
-                cwd=cwd,
-                env={**env, guard.MARK: self._mark},
-                start_new_session=True,
-            )
+        process = _start(argv, cwd, {**env, guard.MARK: self._mark}, stdout, stderr)
         if max_file is not None and sys.platform == "linux":
             with contextlib.suppress(ProcessLookupError):
                 resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max_file, max_file))
@@ -116,8 +111,6 @@ class Supervisor:
 
     def _keep_guard(self) -> None:
         """Start the guard before the first child, and again should anyone have ended it."""
-        if self._guard is None:
-            _wait_without_threads()
         if self._guard is None or self._guard.poll() is not None:
             self._guard = subprocess.Popen(
                 [sys.executable, "-I", guard.__file__, self._mark],
@@ -128,15 +121,43 @@ class Supervisor:
             )
 
 
-def _wait_without_threads() -> None:
-    """On Linux have asyncio wait for children through their pidfd, as it does by itself from Python 3.12 on.
+def _start(
+    argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path | None
+) -> subprocess.Popen[bytes]:
+    with contextlib.ExitStack() as files:
+        out = files.enter_context(_open_output(stdout))
+        err = files.enter_context(_open_output(stderr)) if stderr else out
+        return subprocess.Popen(
+            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
+        )
 
-    Before, it starts a thread for each child.
+
+async def _exit_of(process: subprocess.Popen[bytes]) -> int:
+    """The return code of a child when it ends.
+
+    Linux tells of it through a descriptor. Elsewhere a thread waits. (asyncio's own subprocesses cost three times as
+    much, for pipes that no child of ours has.)
     """
-    if sys.version_info < (3, 12) and sys.platform == "linux" and hasattr(os, "pidfd_open"):
-        watcher = asyncio.PidfdChildWatcher()
-        watcher.attach_loop(asyncio.get_running_loop())
-        asyncio.set_child_watcher(watcher)
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    if sys.platform != "linux":
+        threading.Thread(target=_wait_in_thread, args=(process, loop, ended), daemon=True).start()
+        await ended.wait()
+        return process.wait()
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+    return process.wait()
+
+
+def _wait_in_thread(process: subprocess.Popen[bytes], loop: asyncio.AbstractEventLoop, ended: asyncio.Event) -> None:
+    process.wait()
+    with contextlib.suppress(RuntimeError):  # the loop was closed meanwhile
+        loop.call_soon_threadsafe(ended.set)
 
 
 async def end_orphans(note: Path, say: Callable[[str], None]) -> None:
@@ -163,5 +184,8 @@ def _left_mark(note: Path) -> str | None:
 
 
 def _open_output(path: Path) -> BinaryIO:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    return open(path, "ab")
+    try:
+        return open(path, "ab")
+    except FileNotFoundError:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        return open(path, "ab")

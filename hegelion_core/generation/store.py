@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import errno
 import mmap
-import os
+import stat
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -92,18 +92,19 @@ class SampleStore:
 
     def refresh(self) -> None:
         """Read what was appended since; a file that was replaced or cut is read anew. A torn last line has to wait."""
-        if not self.path.exists():
+        try:
+            status = self.path.stat()
+        except FileNotFoundError:
             self._reset(0)
             return
-        if not self.path.is_file():
+        if not stat.S_ISREG(status.st_mode):
             raise OSError(errno.EINVAL, "is no regular file", str(self.path))
+        anew = status.st_ino != self._inode or status.st_size < self._offset
+        if anew:
+            self._reset(status.st_ino)
+        if status.st_size == self._offset:
+            return
         with open(self.path, "rb") as file:
-            status = os.fstat(file.fileno())
-            anew = status.st_ino != self._inode or status.st_size < self._offset
-            if anew:
-                self._reset(status.st_ino)
-            if status.st_size == self._offset:
-                return
             known = verdicts.load(self._cache) if anew else {}
             found: dict[bytes, Verdict] = {}
             file.seek(self._offset)

@@ -34,7 +34,7 @@ MAX_OUTPUT = 16 << 20
 """Bytes that a call may write to standard output; an answer has some thousands."""
 MAX_FILE = 256 << 20
 """Bytes of any file that a call may write: the last resort against one that floods, where a system has such limits."""
-_LOOK = 0.5  # seconds between looks at a quiet call; its end is noticed at once
+_LOOK = 1.0  # seconds between looks at a quiet call; its end is noticed at once
 _TAIL = 64 * 1024  # bytes of a failed call's output that are looked at
 LONG_RETRY = 2.0
 """Seconds of a wait that Kimi Code announces: from here on it is the provider's word, and concerns all instances."""
@@ -201,24 +201,19 @@ class KimiTeacher:
         clock = asyncio.get_running_loop().time
         out, err = LineReader(folder / OUT), LineReader(folder / ERR)
         started = last = clock()
-        spoke = False
-        ended = asyncio.ensure_future(child.wait())
+        spoke = done = False
 
         def note(line: OutputLine) -> None:
             self._check_version(line, ready.kimi)
             _log_line(line, log)
 
-        try:
-            while True:
-                done = ended.done()
-                if _hand_on(out, err, note, log):
-                    spoke, last = True, clock()
-                if done:
-                    break
-                watchdogs.check(ready.limits, now=clock(), started=started, last=last, spoke=spoke)
-                await asyncio.wait([ended], timeout=_LOOK)
-        finally:
-            ended.cancel()
+        while True:
+            if _hand_on(out, err, note, log):
+                spoke, last = True, clock()
+            if done:
+                return
+            watchdogs.check(ready.limits, now=clock(), started=started, last=last, spoke=spoke)
+            done = await child.ended_within(_LOOK)
 
     def _check_version(self, line: OutputLine, kimi: Kimi) -> None:
         """Only the version that was found is known to keep its hands off tools."""
