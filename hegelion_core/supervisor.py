@@ -94,9 +94,8 @@ class Supervisor:
         """
         self._keep_guard()
         process = _start(argv, cwd, {**env, guard.MARK: self._mark}, stdout, stderr)
-        if max_file is not None and sys.platform == "linux":
-            with contextlib.suppress(ProcessLookupError):
-                resource.prlimit(process.pid, resource.RLIMIT_FSIZE, (max_file, max_file))
+        if max_file is not None:
+            _limit_files(process.pid, max_file)
         child = Child(name, process, self._children.discard)
         self._children.add(child)
         return child
@@ -130,6 +129,16 @@ def _start(
         return subprocess.Popen(
             argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
         )
+
+
+def _limit_files(pid: int, size: int) -> None:
+    """Let a child make no file larger than ``size`` bytes, nor than this process may itself."""
+    if sys.platform != "linux":
+        return
+    _, own = resource.getrlimit(resource.RLIMIT_FSIZE)
+    limit = size if own == resource.RLIM_INFINITY else min(size, own)
+    with contextlib.suppress(ProcessLookupError):  # it has ended already
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (limit, limit))
 
 
 async def _exit_of(process: subprocess.Popen[bytes]) -> int:
