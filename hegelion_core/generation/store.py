@@ -58,6 +58,7 @@ class SampleStore:
         self.foreign = 0
         self.unusable = 0
         self._offset = 0
+        self._size = 0
         self._inode = 0
         self._cache = verdicts.cache_path(path)
         try:
@@ -102,6 +103,7 @@ class SampleStore:
         anew = status.st_ino != self._inode or status.st_size < self._offset
         if anew:
             self._reset(status.st_ino)
+        self._size = status.st_size
         if status.st_size == self._offset:
             return
         with open(self.path, "rb") as file:
@@ -163,18 +165,16 @@ class SampleStore:
         self._inode = self.path.stat().st_ino
         self._offset += len(line)
         self._count(verdict)
-        if not self._cache.exists():
-            verdicts.save(self._cache, [])
         verdicts.add(self._cache, verdicts.digest(line), verdict)
 
     def _end_torn_line(self) -> None:
         """A writer that was killed may have left a line without an end; the next must not become part of it."""
-        if self.path.exists() and self.path.stat().st_size > self._offset:
+        if self._size > self._offset:
             workspace.append(self.path, b"\n")
             self.refresh()
 
     def _reset(self, inode: int) -> None:
-        self._inode, self._offset, self.foreign, self.unusable = inode, 0, 0, 0
+        self._inode, self._offset, self._size, self.foreign, self.unusable = inode, 0, 0, 0, 0
         self.done.clear()
 
     def _count(self, verdict: Verdict) -> None:

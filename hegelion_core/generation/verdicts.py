@@ -70,13 +70,18 @@ def save(path: Path, verdicts: Iterable[tuple[bytes, Verdict]]) -> None:
 
 
 def add(path: Path, name: bytes, verdict: Verdict) -> None:
-    """Append a verdict to a cache that is there."""
-    with contextlib.suppress(OSError):
+    """Append a verdict."""
+    record = _encode(name, verdict) + b"\n"
+    try:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND)
-        try:
-            os.write(fd, _encode(name, verdict) + b"\n")
-        finally:
-            os.close(fd)
+    except FileNotFoundError:
+        save(path, [(name, verdict)])
+        return
+    except OSError:
+        return
+    with contextlib.suppress(OSError):
+        os.write(fd, record)
+    os.close(fd)
 
 
 def _head() -> bytes:

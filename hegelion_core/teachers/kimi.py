@@ -48,6 +48,7 @@ class _Ready:
     root: Path
     agent: Path
     limits: GenerationSettings
+    home: Path
 
 
 class KimiTeacher:
@@ -140,7 +141,7 @@ class KimiTeacher:
                 await child.stop()
             seconds = clock() - started
             left = any(workdir.iterdir())
-            usage = kimi_sessions.usage_of(self._home(kimi.dialect), kimi.dialect, workdir)
+            usage = kimi_sessions.usage_of(ready.home, kimi.dialect, workdir)
         if left:
             raise _tool_fault()  # whatever its output says: nothing but a tool writes into its folder
         answer = replace(_judge(folder, kimi, code), seconds=seconds)
@@ -234,7 +235,7 @@ class KimiTeacher:
         limits = self._settings.generation
         if kimi.dialect == "kimi-legacy":
             limits = watchdogs.speaks_only_once(limits)
-        self._ready = _Ready(kimi, root, kimi_program.write_agent(root, kimi.dialect), limits)
+        self._ready = _Ready(kimi, root, kimi_program.write_agent(root, kimi.dialect), limits, self._home(kimi.dialect))
 
     @contextmanager
     def _working_folder(self, ready: _Ready) -> Iterator[Path]:
@@ -249,7 +250,7 @@ class KimiTeacher:
             workdir.mkdir(mode=0o700, exist_ok=True)
             yield workdir
         finally:
-            kimi_sessions.remove(self._home(ready.kimi.dialect), ready.kimi.dialect, workdir)
+            kimi_sessions.remove(ready.home, ready.kimi.dialect, workdir)
             if any(workdir.iterdir()):
                 shutil.rmtree(workdir, ignore_errors=True)
             self._slots.discard(slot)
@@ -344,13 +345,12 @@ def _judge(folder: Path, kimi: Kimi, code: int) -> Answer:
     lines = kimi_output.read_lines(output)
     if kimi_output.uses_tool(lines):
         raise _tool_fault()
-    errors = _read(folder / ERR, _TAIL)
     if code != 0:
-        raise classify(kimi.dialect, code, output[-_TAIL:], errors)
+        raise classify(kimi.dialect, code, output[-_TAIL:], _read(folder / ERR, _TAIL))
     text = kimi_output.answer_text(lines)
     if text and (kimi.dialect == "kimi-legacy" or kimi_output.session(lines) is not None):
         return Answer(text=text, metadata={"recipe": prompts.RECIPE})
-    told = errors or "\n".join(line.text for line in lines if line.kind == "other")
+    told = _read(folder / ERR, _TAIL) or "\n".join(line.text for line in lines if line.kind == "other")
     said = " ".join(clean(told).split())[:200] or "nothing"
     raise TeacherFault("protocol", f"kimi ended without an answer; it said: {said}", "Run kimi by hand to see more.")
 
