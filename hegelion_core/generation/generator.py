@@ -201,7 +201,9 @@ class Generator:
         async with self._changed:
             while instance <= self._wanted and self._missing() > 0:
                 wait = self._pace.wait(self._ledger.in_flight, time.monotonic())
-                if wait == 0:
+                if self._ledger.in_flight >= self._missing():
+                    wait = None  # what is in flight may suffice
+                elif wait == 0:
                     if (prompt := self._ledger.take(self._target)) is not None:
                         self._tell_resumed()
                         return prompt

@@ -60,6 +60,7 @@ class SampleStore:
         self._offset = 0
         self._size = 0
         self._inode = 0
+        self._lock = path.with_name(f".{path.name}.lock")
         self._cache = verdicts.cache_path(path)
         try:
             self.rejected = _count_rejected(self.rejected_path)
@@ -88,8 +89,7 @@ class SampleStore:
 
     def locked(self) -> AbstractContextManager[None]:
         """Keep every other process on this output from appending and from claiming prompts."""
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        return workspace.locked(self.path.with_name(f".{self.path.name}.lock"))
+        return workspace.locked(self._lock)
 
     def refresh(self) -> None:
         """Read what was appended since; a file that was replaced or cut is read anew. A torn last line has to wait."""

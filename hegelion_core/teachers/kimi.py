@@ -208,13 +208,11 @@ class KimiTeacher:
             self._check_version(line, ready.kimi)
             _log_line(line, log)
 
-        while True:
-            if _hand_on(out, err, note, log):
-                spoke, last = True, clock()
-            if done:
-                return
+        while not done:
             watchdogs.check(ready.limits, now=clock(), started=started, last=last, spoke=spoke)
             done = await child.ended_within(_LOOK)
+            if _hand_on(out, err, note, log):
+                spoke, last = True, clock()
 
     def _check_version(self, line: OutputLine, kimi: Kimi) -> None:
         """Only the version that was found is known to keep its hands off tools."""

@@ -7,6 +7,7 @@ in folders with names of their own, so nothing else is ever touched.
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 import shutil
 from collections.abc import Iterable
@@ -118,6 +119,11 @@ def _folders(home: Path, dialect: Dialect, workdir: Path) -> list[Path]:
         return []
     sessions = home / "sessions"
     if dialect == "kimi-code":
-        return list(sessions.glob(f"wd_{workdir.name}_*"))
+        prefix = f"wd_{workdir.name}_"
+        try:
+            with os.scandir(sessions) as found:
+                return [Path(entry.path) for entry in found if entry.name.startswith(prefix)]
+        except OSError:
+            return []
     name = hashlib.md5(str(workdir).encode(), usedforsecurity=False).hexdigest()
     return [folder for folder in (sessions / name,) if folder.is_dir()]

@@ -32,14 +32,13 @@ ANSWER = (
     "**SYNTHESIS**: Evidence should lead, but only once the people who bear its price have been heard as well.\n"
     "</thought>\nIt depends on who pays. Start from the evidence, ask the people concerned, and then decide."
 )
+# Only what the shell does by itself, but for the sleep: what the teacher costs would be measured too.
 SCRIPT = f"""#!/bin/sh
 if [ "$1" = --version ]; then echo 2.1.0; exit 0; fi
 echo '{{"role":"meta","type":"system.version","version":"2.1.0"}}'
 sleep "$KIMI_FAKE_SECONDS"
-cat <<'END'
-{json.dumps({"role": "assistant", "content": ANSWER})}
-{json.dumps({"role": "meta", "type": "session.resume_hint", "session_id": "s"})}
-END
+printf '%s\\n' '{json.dumps({"role": "assistant", "content": ANSWER})}'
+echo '{{"role":"meta","type":"session.resume_hint","session_id":"s"}}'
 """
 
 
