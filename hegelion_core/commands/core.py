@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TEACHER, TRAINING, WORKSPACE, flags_of, setting
+from hegelion_core.commands.process import settle
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError, explain
 from hegelion_core.service import serve_detached
@@ -41,6 +42,7 @@ def main(workspace: Path, demo: bool, **values: object) -> None:
 
 async def _serve(place: Workspace, settings: Settings) -> None:
     core = await Core.open(place, settings)
+    settle()
     serving = asyncio.create_task(serve_detached(core))
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core.commands.process import settle
 from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import describe, summary
@@ -71,6 +72,7 @@ async def _run(
 ) -> ExitCode:
     output = Output(as_json=as_json)
     core = await Core.open(place, resolved.settings, kind, new=new)
+    settle()
     service = Service(core)
     try:
         await service.open()
