@@ -245,7 +245,8 @@ class KimiTeacher:
         self._slots.add(slot)
         workdir = ready.root / f"{ready.root.name}-{slot}"
         try:
-            workdir.mkdir(mode=0o700, exist_ok=True)
+            if not workdir.is_dir():
+                workdir.mkdir(mode=0o700)
             yield workdir
         finally:
             kimi_sessions.remove(ready.home, ready.kimi.dialect, workdir)
