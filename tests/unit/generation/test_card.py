@@ -107,10 +107,10 @@ def test_what_samples_hold_cannot_break_the_card(report: QualityReport) -> None:
 def test_no_folder_of_this_machine_is_told(report: QualityReport) -> None:
     found = msgspec.structs.replace(
         report,
-        teachers={"local 1.0 (/home/anna/My Models/smol)": 2, "local (~/models/other)": 2},
+        teachers={"local 1.0 (/srv/anna/My Models/smol)": 2, "local (~/models/other)": 2},
         sources={"/Users/anna/prompts/train": 2, r"C:\Users\anna\prompts.txt": 2},
     )
-    content = card(found, data_file="/home/anna/data/s.jsonl")
+    content = card(found, data_file="/srv/anna/data/s.jsonl")
     assert "anna" not in content
     assert "models/" not in content
     assert "| local 1.0 (smol) | 2 |" in content
