@@ -8,8 +8,8 @@ import gc
 def settle() -> None:
     """Leave what was imported out of garbage collection from here on, and collect less often.
 
-    A core makes little garbage in cycles, but has tens of thousands of objects that never go: to look through them for
-    every few hundred new ones took a tenth of its processor time (64 instances, measured).
+    A core makes little garbage in cycles, but has tens of thousands of objects that never go, which are looked through
+    for every few hundred new ones. Without any collection it took 3 and 11 % less processor time in two pairs of runs.
     """
     gc.collect()
     gc.freeze()
