@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import click
 
 from hegelion_core.commands.options import CONTEXT, DEMO, SET, WORKSPACE, flags_of, setting
+from hegelion_core.commands.streams import write, write_result
+from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -88,7 +90,7 @@ def quality(
         _write_card(card_path, path, report, license_, languages)
     _print(report, path, as_json=as_json)
     if card_path is not None:
-        print(f"Card written: {card_path}", file=sys.stderr)  # noqa: T201
+        write(sys.stderr, f"Card written: {printable(str(card_path))}\n")
     context.exit(ExitCode.FAILED if strict and report.faults else ExitCode.DONE)
 
 
@@ -96,7 +98,7 @@ def _print(report: QualityReport, path: Path, *, as_json: bool) -> None:
     if as_json:
         import msgspec
 
-        print(msgspec.json.encode(report).decode())  # noqa: T201
+        write_result(msgspec.json.encode(report).decode() + "\n")
         return
     from rich.console import Console
     from rich.text import Text

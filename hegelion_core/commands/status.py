@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import os
-import sys
 import time
 from pathlib import Path
 
 import msgspec
 
-from hegelion_core.commands.streams import write
+from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import duration, generation_facts, instance_words
 from hegelion_core.errors import ExitCode, UserError
@@ -33,10 +32,10 @@ def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
     newest = max(logs, key=lambda path: path.stat().st_mtime)
     state = replay(newest)
     if as_json:
-        write(sys.stdout, msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
+        write_result(msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
     else:
         for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
-            write(sys.stdout, printable(line) + "\n")
+            write_result(printable(line) + "\n")
     return ExitCode.DONE
 
 

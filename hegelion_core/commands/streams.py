@@ -7,6 +7,8 @@ import sys
 from io import TextIOWrapper
 from typing import TextIO
 
+from hegelion_core.errors import UserError
+
 
 def prepare() -> None:
     """Make both streams usable: one that is closed leads nowhere, and what an encoding cannot show is replaced."""
@@ -20,9 +22,27 @@ def prepare() -> None:
 
 def write(stream: TextIO, text: str) -> None:
     """Write at once; if the other end is gone, or its disk is full, the stream leads nowhere from here on."""
+    _try_to_write(stream, text)
+
+
+def write_result(text: str) -> None:
+    """Write what a command is there for on standard output; a reader that wants no more of it is no fault.
+
+    Raises:
+        UserError: it could not be written.
+    """
+    error = _try_to_write(sys.stdout, text)
+    if error is not None and not isinstance(error, BrokenPipeError):
+        why = getattr(error, "strerror", None) or str(error)
+        raise UserError(f"Standard output cannot be written ({why}).", "Make room, or send it elsewhere.")
+
+
+def _try_to_write(stream: TextIO, text: str) -> OSError | ValueError | None:
     try:
         stream.write(text)
         stream.flush()
-    except (OSError, ValueError):
+    except (OSError, ValueError) as error:
         # The interpreter's last flush must not fail either.
         os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        return error
+    return None
