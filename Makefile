@@ -6,13 +6,20 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: demo test lint format bench clean help
+INTEROP := .tools/interop
+# The default build of torch for Linux is some 3 GB; this one computes on the processor only. Where pip's index lacks
+# it, PyTorch's own index has it. `make interop TORCH=torch` takes whatever the index has.
+TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint format bench interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make bench   the tables of docs/benchmarks.md"
+	@echo "make interop exported adapters in transformers and PEFT (an environment of its own, 1 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
 demo: .venv/.demo
@@ -33,6 +40,17 @@ format: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run
+
+interop: .venv/.test $(INTEROP)/.made
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/python -m tests.interop.prepare "$$folder" && $(INTEROP)/bin/python tests/interop/peft_side.py "$$folder"
+
+$(INTEROP)/.made: .venv/.pip
+	$(BIN)/python -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet '$(TORCH)' || \
+	$(INTEROP)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	$(INTEROP)/bin/python -m pip install --quiet -c constraints.txt 'peft>=0.21,<1' transformers numpy safetensors
+	@touch $@
 
 clean:
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

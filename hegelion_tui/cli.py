@@ -42,6 +42,7 @@ COMMANDS = {
     "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
+    "export": ("hegelion_core.commands.export", "Write the adapter for PEFT, as one model, or as GGUF."),
 }
 """Name to module and one line of help; a module is imported when its command is used."""
 
