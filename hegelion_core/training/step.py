@@ -1,4 +1,7 @@
-"""One optimizer step on the device: AdamW on the cross-entropy alone, then the pull towards the initial weights."""
+"""One optimizer step on the device: AdamW on the loss, then the pull towards the reference.
+
+The loss is the cross-entropy alone, unless the published law adds its penalty to it.
+"""
 
 from __future__ import annotations
 
@@ -42,29 +45,32 @@ class StepResult:
 class Stepper:
     """The trainable weights, the optimizer and the reference they are pulled to."""
 
-    def __init__(self, model: Module, loss: LossFunction, *, compiled: bool) -> None:
+    def __init__(self, model: Module, loss: LossFunction, *, compiled: bool, to_zero: bool = False) -> None:
         """Take a model whose trainable weights are the LoRA matrices; as they are now, they are the reference.
 
         Args:
             loss: of this model.
+            to_zero: the reference is zero instead.
             compiled: fuse the step with ``mx.compile``: worth it on Metal and CUDA, not on a processor.
         """
         self.model = model
         # Arrays of their own: a compiled step replaces the model's in place while it is traced.
-        self.reference = {name: tensor + 0 for name, tensor in lora_weights(model).items()}
+        self.reference = {
+            name: mx.zeros_like(tensor) if to_zero else tensor + 0 for name, tensor in lora_weights(model).items()
+        }
         mx.eval(self.reference)
         # No weight decay: it would pull the weights to zero, beside and against the controlled pull.
         self._optimizer = AdamW(learning_rate=0.0, weight_decay=0.0, bias_correction=True)
         self._optimizer.init(self.reference)
         self._value_and_grad = self._differentiate(loss)
         state = [model.state, self._optimizer.state, self.reference, mx.random.state]
-        run: Callable[[Tensors, mx.array], tuple[mx.array, mx.array, mx.array]] = self._step
+        run: Callable[[Tensors, mx.array, mx.array], tuple[mx.array, mx.array, mx.array]] = self._step
         self._run = mx.compile(run, inputs=state, outputs=state) if compiled else run
 
-    def step(self, arrays: Arrays, *, lr: float, pull: float) -> StepResult:
-        """Do one step; ``pull`` is βλ."""
+    def step(self, arrays: Arrays, *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
+        """Do one step; ``pull`` is βλ of the proximal step, ``penalty`` λ/(σ²N) of the published law's term."""
         self._optimizer.learning_rate = mx.array(lr)
-        loss, grad_norm, sum_sq = self._run(arrays.as_tuple(), mx.array(pull))
+        loss, grad_norm, sum_sq = self._run(arrays.as_tuple(), mx.array(pull), mx.array(penalty))
         mx.eval(loss, grad_norm, sum_sq, lora_weights(self.model), self._optimizer.state)
         return StepResult(*(cast(float, value.item()) for value in (loss, grad_norm, sum_sq)))
 
@@ -92,11 +98,10 @@ class Stepper:
 
         return cast(Callable[[Tensors], tuple[mx.array, dict[str, object]]], value_and_grad(self.model, mean))
 
-    def _step(self, tensors: Tensors, pull: mx.array) -> tuple[mx.array, mx.array, mx.array]:
+    def _step(self, tensors: Tensors, pull: mx.array, penalty: mx.array) -> tuple[mx.array, mx.array, mx.array]:
         loss, gradients = self._value_and_grad(tensors)
-        clipped, grad_norm = clip_grad_norm(  # type: ignore[no-untyped-call]
-            dict(tree_flatten(gradients)), MAX_GRAD_NORM
-        )
+        penalised = self._penalised(dict(tree_flatten(gradients)), penalty)
+        clipped, grad_norm = clip_grad_norm(penalised, MAX_GRAD_NORM)  # type: ignore[no-untyped-call]
         stepped = self._optimizer.apply_gradients(clipped, lora_weights(self.model))
         distances = {name: (stepped[name] - start) / (1 + pull) for name, start in self.reference.items()}
         # At pull 0 (plain LoRA) the weights must be the optimizer's own, bit for bit.
@@ -105,3 +110,11 @@ class Stepper:
         }
         set_lora_weights(self.model, pulled)
         return loss, grad_norm, mx.stack([mx.square(distance).sum() for distance in distances.values()]).sum()
+
+    def _penalised(self, gradients: Weights, penalty: mx.array) -> Weights:
+        """With the gradient of ``penalty / 2 · Σ(w - w_ref)²``; without one (plain LoRA), as they are, bit for bit."""
+        weights = lora_weights(self.model)
+        return {
+            name: mx.where(penalty > 0, gradient + penalty * (weights[name] - self.reference[name]), gradient)
+            for name, gradient in gradients.items()
+        }

@@ -27,9 +27,9 @@ from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
 from hegelion_core.training.adapter import write_adapter
 from hegelion_core.training.batching import Batch, BatchPlan, TokenRow
-from hegelion_core.training.controller import ControllerState
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
+from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult
 from hegelion_core.worker import Job, Worker
 from tests.fakes.tiny_model import make_tiny_model
@@ -347,10 +347,10 @@ def die_in_step(step: int, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """End the process, as a SIGKILL in that step does: nothing is written any more."""
     original = Stepper.step
 
-    def dying(self: Stepper, arrays: Arrays, *, lr: float, pull: float) -> StepResult:
+    def dying(self: Stepper, arrays: Arrays, **regularised: float) -> StepResult:
         if len(steps_of(run)) == step - 1:
             raise SystemExit
-        return original(self, arrays, lr=lr, pull=pull)
+        return original(self, arrays, **regularised)
 
     monkeypatch.setattr(Stepper, "step", dying)
 
@@ -419,8 +419,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(
     made, run = start("run")
     step = Stepper.step
 
-    def fail_at_seven(self: Stepper, arrays: Arrays, *, lr: float, pull: float) -> StepResult:
-        result = step(self, arrays, lr=lr, pull=pull)
+    def fail_at_seven(self: Stepper, arrays: Arrays, **regularised: float) -> StepResult:
+        result = step(self, arrays, **regularised)
         return replace(result, loss=math.nan) if len(steps_of(run)) == 6 else result
 
     monkeypatch.setattr(Stepper, "step", fail_at_seven)
