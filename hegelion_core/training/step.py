@@ -44,16 +44,19 @@ class StepResult:
 class Stepper:
     """The trainable weights, the optimizer and the reference they are pulled to."""
 
-    def __init__(self, model: Module, loss: LossFunction, *, compiled: bool) -> None:
+    def __init__(self, model: Module, loss: LossFunction, *, compiled: bool, to_zero: bool = False) -> None:
         """Take a model whose trainable weights are the LoRA matrices; as they are now, they are the reference.
 
         Args:
             loss: of this model.
+            to_zero: the reference is zero instead.
             compiled: fuse the step with ``mx.compile``: worth it on Metal and CUDA, not on a processor.
         """
         self.model = model
         # Arrays of their own: a compiled step replaces the model's in place while it is traced.
-        self.reference = {name: tensor + 0 for name, tensor in lora_weights(model).items()}
+        self.reference = {
+            name: mx.zeros_like(tensor) if to_zero else tensor + 0 for name, tensor in lora_weights(model).items()
+        }
         mx.eval(self.reference)
         # No weight decay: it would pull the weights to zero, beside and against the controlled pull.
         self._optimizer = AdamW(learning_rate=0.0, weight_decay=0.0, bias_correction=True)

@@ -72,7 +72,7 @@ def work(worker: Worker) -> None:
     loss = LossFunction(student.model, frozen_layers=len(student.model.layers) - shape.num_layers)
     student.model.train()
     training = Training(
-        Stepper(student.model, loss, compiled=loading.compile_pays()),
+        Stepper(student.model, loss, compiled=loading.compile_pays(), to_zero=settings.counts_from_zero),
         loss,
         _feeder(data.train, loss, settings),
         _feeder(data.validation, loss, settings) if data.validation.rows else None,
@@ -144,14 +144,14 @@ def _announce(worker: Worker, training: Training, data: Data, trainable: int, de
         _say(
             f"SCU: S counts from the initial weights: 0 at the start, its floor; it grows as the adapter learns and "
             f"is held at {100 * settings.target_s:.2f}% by λ once it gets there. A run that is short, or slow for its "
-            f"N = {training.tokens_per_epoch} tokens, may stay below."
+            f"N = {training.prior.tokens_per_epoch} tokens, may stay below."
         )
     worker.report(
         events.TrainingPlanned(
             iters=settings.iters,
             rows=len(data.train.rows),
             validation_rows=len(data.validation.rows),
-            tokens_per_epoch=training.tokens_per_epoch,
+            tokens_per_epoch=training.prior.tokens_per_epoch,
             trainable=trainable,
             target_s=settings.target_s,
             device=device,

@@ -27,9 +27,9 @@ from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
 from hegelion_core.training.adapter import write_adapter
 from hegelion_core.training.batching import Batch, BatchPlan, TokenRow
-from hegelion_core.training.controller import ControllerState
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
+from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult
 from hegelion_core.worker import Job, Worker
 from tests.fakes.tiny_model import make_tiny_model
