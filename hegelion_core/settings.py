@@ -142,6 +142,12 @@ class TrainingSettings(Section):
         Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written"
     )
     batch_size: int = Field(4, ge=1, le=1024, description="rows an optimizer step sees")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="rows of a step that pass the model at a time; none: all; fewer need less memory",
+    )
     iters: int = Field(500, ge=1, description="optimizer steps")
     lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
     max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")
@@ -149,9 +155,18 @@ class TrainingSettings(Section):
     lora_rank: int = Field(16, ge=1, le=1024, description="rank of the LoRA matrices")
     lora_alpha: float = Field(32.0, gt=0, description="scale of the update is alpha / rank")
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the LoRA matrices")
+    scu_law: Literal["decoupled", "published"] = Field(
+        "decoupled", description="how lambda follows S: our law, or the published one to the letter"
+    )
+    scu_reference: Literal["initial", "zero"] | None = Field(
+        None, description="weights from which S counts; none: initial, and zero for the published law"
+    )
+    auto_stop: bool = Field(
+        False, description="stop once the controller has settled, off its bounds, and validation is flat"
+    )
     target_s: float = Field(0.01, gt=0, lt=1, description="share S* of the update's cost that SCU holds")
-    kp: float = Field(0.8, ge=0, description="proportional gain of the controller, per relative error")
-    ki: float = Field(0.15, ge=0, description="integral gain of the controller, per relative error")
+    kp: float = Field(0.8, ge=0, description="proportional gain, per relative error (published law: absolute)")
+    ki: float = Field(0.15, ge=0, description="integral gain, per relative error (published law: absolute)")
     lambda_init: float = Field(1.0, ge=0, description="strength of the pull at the start; 0: plain LoRA")
     prior_sigma: float = Field(0.01, gt=0, description="standard deviation of the prior on each LoRA weight")
     tokens_per_epoch: int | None = Field(None, ge=1, description="N of the formulas; none: counted from the rows")
@@ -160,6 +175,11 @@ class TrainingSettings(Section):
     checkpoint_every: int = Field(25, ge=1, description="optimizer steps between checkpoints")
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the prompts held out from training")
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and split")
+
+    @property
+    def counts_from_zero(self) -> bool:
+        """Whether S is the cost of the weights themselves, instead of their distance from where they began."""
+        return (self.scu_reference or ("zero" if self.scu_law == "published" else "initial")) == "zero"
 
 
 class EvaluationSettings(Section):
@@ -268,6 +288,7 @@ def resolve(
     except ValidationError as error:
         raise _explain(error, places) from None
     _refuse_shared_files(workspace, settings)
+    _refuse_zero_reference(settings.training, places)
     return ResolvedSettings(settings, sources)
 
 
@@ -296,6 +317,20 @@ def _refuse_shared_files(workspace: Path, settings: Settings) -> None:
             hint = "Name another file (--output)." if what == "the sample file" else "Name another file."
             raise UserError(f"{path}: is both {seen[real]} and {what}.", hint, ExitCode.USAGE)
         seen[real] = what
+
+
+def _refuse_zero_reference(training: TrainingSettings, places: Mapping[str, str]) -> None:
+    """The decoupled pull shrinks the distance to its reference: to zero, it would end the training, not steer it.
+
+    Raises:
+        UserError: that was asked for.
+    """
+    if training.scu_law == "decoupled" and training.counts_from_zero:
+        raise UserError(
+            f"{places['training.scu_reference']}: training.scu_reference = 'zero' belongs to the published law.",
+            "Add --scu_law published, or leave the reference out.",
+            ExitCode.USAGE,
+        )
 
 
 def _sections() -> dict[str, type[Section]]:

@@ -24,6 +24,11 @@ def setting(flag: str, name: str, help_text: str, *others: str) -> Option[F]:
     return click.option(flag, *others, name.replace(".", "__"), default=None, metavar="VALUE", help=help_text)
 
 
+def switch(flag: str, name: str, help_text: str) -> Option[F]:
+    """A flag without a value that sets ``name`` (``section.name``) to true."""
+    return click.option(flag, name.replace(".", "__"), flag_value="true", default=None, help=help_text)
+
+
 def flags_of(values: Mapping[str, object]) -> dict[str, object]:
     """The settings among a command's parameters that were given, ``--set`` included; ``name`` to value."""
     given = {name.replace("__", "."): value for name, value in values.items() if "__" in name and value is not None}
@@ -92,6 +97,7 @@ TEACHER: Option[Any] = together(
 TRAINING: Option[Any] = together(
     setting("--adapter-path", "training.adapter_path", "Folder of the adapter."),
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
+    setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
     setting("--lr", "training.lr", "Learning rate."),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
@@ -99,6 +105,9 @@ TRAINING: Option[Any] = together(
     setting("--lora-rank", "training.lora_rank", "Rank of the LoRA matrices."),
     setting("--lora-alpha", "training.lora_alpha", "Scale of the update is alpha / rank."),
     setting("--lora-dropout", "training.lora_dropout", "Dropout before the LoRA matrices, 0 to 1."),
+    setting("--scu-law", "training.scu_law", "'decoupled' (ours, default) or 'published' (to the letter)."),
+    setting("--scu-reference", "training.scu_reference", "S counts from 'initial' weights or 'zero' (published law)."),
+    switch("--auto-stop", "training.auto_stop", "Stop once the controller has settled and validation is flat."),
     setting("--target-s", "training.target_s", "Share S* of the update's cost that SCU holds, 0 to 1."),
     setting("--kp", "training.kp", "Proportional gain of the controller."),
     setting("--ki", "training.ki", "Integral gain of the controller."),

@@ -21,8 +21,8 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.errors import UserError
 from hegelion_core.training.adapter import WEIGHTS, save_arrays
-from hegelion_core.training.controller import ControllerState
 from hegelion_core.training.lora import Weights
+from hegelion_core.training.scu.controller import ControllerState
 
 SCHEMA = 1
 KEPT = 2

@@ -14,13 +14,14 @@ from hegelion_core import events
 from hegelion_core.errors import UserError
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
-from hegelion_core.training import controller, metrics
+from hegelion_core.training import metrics
+from hegelion_core.training.batching import tokens_of
 from hegelion_core.training.loss import LossFunction, evaluate
+from hegelion_core.training.scu import measures
+from hegelion_core.training.scu.choice import choose_law
+from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult, learning_rate
 from hegelion_core.training.trunk import Feeder
-
-MIN_HALF_LIFE = 4
-"""Steps: the difference between rows must average out, even where λ is updated at every step."""
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ class Progress:
     """All that changes from step to step, beside the weights."""
 
     step: int
-    controller: controller.ControllerState
+    controller: ControllerState
     best_step: int = 0
     best_validation: float | None = None
     seconds: float = 0.0
@@ -70,15 +71,9 @@ class Training:
     ) -> None:
         self._stepper, self._loss, self._rows, self._validation = stepper, loss, rows, validation
         self._settings, self._files, self._around = settings, files, around
-        self.tokens_per_epoch = settings.tokens_per_epoch or rows.plan.tokens_per_epoch
-        self._controller = controller.ControllerSettings(
-            target_s=settings.target_s,
-            kp=settings.kp,
-            ki=settings.ki,
-            lambda_init=settings.lambda_init,
-            half_life=max(settings.scu_update_freq, MIN_HALF_LIFE),
-        )
-        self.progress = Progress(0, controller.initial_state(self._controller))
+        self.prior = measures.Prior(settings.prior_sigma, settings.tokens_per_epoch or rows.plan.tokens_per_epoch)
+        self.law = choose_law(settings, self.prior)
+        self.progress = Progress(0, self.law.initial_state())
 
     def resume(self) -> None:
         """Go back to the newest checkpoint of this training, if there is one."""
@@ -123,17 +118,16 @@ class Training:
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batch, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
-        beta = controller.pull_strength(lr, settings.prior_sigma, self.tokens_per_epoch)
-        lam = progress.controller.lam
-        result = self._stepper.step(arrays, lr=lr, pull=beta * lam)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        lam, forces = progress.controller.lam, self.law.forces(progress.controller, lr)
+        result = self._stepper.step(arrays, lr=lr, pull=forces.pull, penalty=forces.penalty)
         self._check(step, result)
-        data_bpt = controller.bits(result.loss)
-        param_bpt = controller.param_bpt(result.sum_sq, settings.prior_sigma, self.tokens_per_epoch)
-        s = controller.share(data_bpt, param_bpt)
-        state = controller.observe(self._controller, progress.controller, s, beta)
+        measured = measures.Measured(
+            measures.bits(result.loss), measures.param_bpt(result.sum_sq, self.prior), tokens_of(batches)
+        )
+        state = self.law.observe(progress.controller, measured, lr)
         if step % settings.scu_update_freq == 0:
-            state = controller.update(self._controller, state)
+            state = self.law.update(state)
         seconds = time.monotonic() - began
         progress.step, progress.controller = step, state
         progress.seconds += seconds
@@ -141,15 +135,15 @@ class Training:
         done = metrics.StepMetrics(
             step=step,
             loss=result.loss,
-            data_bpt=data_bpt,
-            param_bpt=param_bpt,
-            s=s,
-            s_hat=s if state.s_hat is None else state.s_hat,
+            data_bpt=measured.data_bpt,
+            param_bpt=measured.param_bpt,
+            s=measured.s,
+            s_hat=measured.s if state.s_hat is None else state.s_hat,
             lam=lam,
             lambda_after=state.lam,
             lr=lr,
             grad_norm=result.grad_norm,
-            tokens=batch.tokens,
+            tokens=tokens_of(batches),
             seconds=round(seconds, 4),
             validation=self._validate() if save else None,
         )

@@ -11,7 +11,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.errors import UserError
 from hegelion_core.events import StepReported
-from hegelion_core.training import controller
+from hegelion_core.training.scu import measures
 
 
 class StepMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -49,14 +49,14 @@ def summarise(steps: Sequence[StepMetrics], *, iters: int, peak_memory: int = 0)
     """
     tokens, last = sum(step.tokens for step in steps), steps[-1]
     loss = sum(step.loss * step.tokens for step in steps) / tokens
-    data_bpt, param_bpt = controller.bits(loss), sum(step.param_bpt for step in steps) / len(steps)
+    data_bpt, param_bpt = measures.bits(loss), sum(step.param_bpt for step in steps) / len(steps)
     return StepReported(
         step=last.step,
         iters=iters,
         loss=loss,
         data_bpt=data_bpt,
         param_bpt=param_bpt,
-        s=controller.share(data_bpt, param_bpt),
+        s=measures.share(data_bpt, param_bpt),
         lambda_before=steps[0].lam,
         lambda_after=last.lambda_after,
         learning_rate=last.lr,

@@ -1,0 +1,101 @@
+"""Our law: S is held by a pull that Adam does not see, and λ follows from how fast the weights are driven away. Pure.
+
+The pull is a proximal step of its own, after the optimizer's, ``w ← w_ref + (w - w_ref) / (1 + βλ)``, as AdamW
+decouples weight decay. This makes the plant simple enough to be known. With ``r = √ParamBPT``, the distance of the
+weights from where they began, a step is
+
+    r ← (r + βv) / (1 + βλ)
+
+where ``v``, the *drive*, is what the optimizer adds. r is known exactly after every step, and so is v. S* stands for
+the distance ``r* = √(DataBPT · S* / (1 - S*))``, and the λ that holds it is ``v / r*``. That is the feed-forward, right
+from the first update. A PI controller on the relative error ``e = ln(Ŝ/S*)`` brings r there sooner and trims it.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from msgspec.structs import replace
+
+from hegelion_core.training.scu.controller import ControllerState, Forces, clip
+from hegelion_core.training.scu.measures import Measured, Prior, share
+
+BOUNDS = (1e-4, 1e4)
+KAPPA = 250.0
+"""Strength of the pull per unit of λ. The formula's own term would move a weight by ``lr · λ (w - w_ref) / (σ²N)``; but
+Adam divides the data's gradient by its root mean square, so that for λ to weigh both as the formula does, the pull has
+to be divided by that too. It is some 1/1000 to 1/100 where the gradient's norm is near 1, in 10⁵ to 10⁶ weights."""
+HALF_LIFE = 10
+"""Steps in which the weight of a measurement in the averages falls by half: rows differ, and batches are small."""
+ERROR_LIMIT = 1.0
+"""Bound of the relative error: S is 0 at the start, and the feed-forward knows better how to get to the target."""
+INTEGRAL_LIMIT = 1.0
+INTEGRATION_ZONE = 0.7
+"""The integral takes part only when S is within a factor of 2 of its target, so that it cannot wind up on the way."""
+
+
+@dataclass(frozen=True)
+class DecoupledLaw:
+    """What stays the same for a whole training."""
+
+    prior: Prior
+    target_s: float
+    """S*, between 0 and 1."""
+    kp: float
+    ki: float
+    lambda_init: float
+    """λ until the first update; 0 is plain LoRA, and stays 0."""
+
+    @property
+    def lambda_bounds(self) -> tuple[float, float]:
+        """The least and the greatest λ."""
+        return BOUNDS
+
+    def initial_state(self) -> ControllerState:
+        """Before the first step."""
+        return ControllerState(lam=self.lambda_init)
+
+    def forces(self, state: ControllerState, learning_rate: float) -> Forces:
+        """The pull βλ; none on the loss."""
+        return Forces(pull=self.strength(learning_rate) * state.lam)
+
+    def strength(self, learning_rate: float) -> float:
+        """β of a step: ``κ · lr / (σ²N)``. Follows the learning rate, so that a smaller step is pulled back less."""
+        return KAPPA * learning_rate * self.prior.stiffness
+
+    def observe(self, state: ControllerState, measured: Measured, learning_rate: float) -> ControllerState:
+        """Average the data's bits over supervised tokens; ParamBPT is no sample, and needs no average."""
+        kept, beta = 0.5 ** (1 / HALF_LIFE), self.strength(learning_rate)
+        bits = kept * state.bits + measured.tokens * measured.data_bpt
+        tokens = kept * state.tokens + measured.tokens
+        distance = math.sqrt(measured.param_bpt)
+        added = distance * (1 + beta * state.lam) - state.distance
+        return replace(
+            state,
+            s_hat=share(bits / tokens, measured.param_bpt),
+            bits=bits,
+            tokens=tokens,
+            distance=distance,
+            drive=kept * state.drive + added / beta,
+            steps=kept * state.steps + 1,
+        )
+
+    def update(self, state: ControllerState) -> ControllerState:
+        """``λ ← v / r* · exp(Kp·e + I)``, bounded; more λ means smaller S.
+
+        I sums ``Ki·e`` near the target, unless λ is at a bound and e pushes it further out.
+        """
+        if self.lambda_init == 0 or not state.s_hat or not state.bits:
+            return state
+        low, high = BOUNDS
+        error = clip(math.log(state.s_hat / self.target_s), -ERROR_LIMIT, ERROR_LIMIT)
+        wanted = math.sqrt(state.bits / state.tokens * self.target_s / (1 - self.target_s))
+        feed_forward = max(state.drive / state.steps / wanted, low)
+        pushed_out = (state.lam >= high and error > 0) or (state.lam <= low and error < 0)
+        integral = state.integral
+        if abs(error) < INTEGRATION_ZONE and not pushed_out:
+            integral = clip(integral + self.ki * error, -INTEGRAL_LIMIT, INTEGRAL_LIMIT)
+        exponent = math.log(feed_forward) + self.kp * error + integral
+        lam = math.exp(clip(exponent, math.log(low), math.log(high)))
+        return replace(state, lam=clip(lam, low, high), integral=integral)
