@@ -212,7 +212,9 @@ class Pipeline:
         return f"{self._log.state.rows} rows"
 
     async def _train(self) -> str:
-        await self._jobs.run("train", "hegelion_core.training.worker", logs=self._place.train_log)
+        standard = self._settings.training.trainer == "standard"
+        module = "hegelion_core.training.standard.worker" if standard else "hegelion_core.training.worker"
+        await self._jobs.run("train", module, logs=self._place.train_log)
         return f"{trained.steps} steps" if (trained := self._log.state.trained) else ""
 
     async def _evaluate(self) -> str:

@@ -36,7 +36,7 @@ _HOW = {
         *("instances", "max_attempts", "first_line_timeout", "silence_timeout", "total_timeout", "quota_wait")
     },
     "teacher": {"batch", "key_variable"},
-    "training": {"report_every"},
+    "training": {"report_every", "track"},
 }
 """Settings that do not change what a run makes."""
 

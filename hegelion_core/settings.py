@@ -55,6 +55,15 @@ def _usable_url(value: str) -> str:
     return value
 
 
+def _counted_if_not_positive(value: object) -> object:
+    """As the published trainer takes it: -1 means counted, and 1e6 is a number of tokens."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return value
+    return None if number <= 0 else int(number) if number.is_integer() else value
+
+
 Url = Annotated[str, AfterValidator(_usable_url)]
 FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
@@ -135,6 +144,9 @@ class ConversionSettings(Section):
 class TrainingSettings(Section):
     """LoRA under the Shannon Control Unit."""
 
+    trainer: Literal["scu", "standard"] = Field(
+        "scu", description="ours with SCU, or 'standard': plain LoRA through mlx-lm's own trainer"
+    )
     model: str = Field(
         "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", description="student: hub name, folder or 'bundled'"
     )
@@ -169,10 +181,18 @@ class TrainingSettings(Section):
     ki: float = Field(0.15, ge=0, description="integral gain, per relative error (published law: absolute)")
     lambda_init: float = Field(1.0, ge=0, description="strength of the pull at the start; 0: plain LoRA")
     prior_sigma: float = Field(0.01, gt=0, description="standard deviation of the prior on each LoRA weight")
-    tokens_per_epoch: int | None = Field(None, ge=1, description="N of the formulas; none: counted from the rows")
+    tokens_per_epoch: Annotated[int | None, BeforeValidator(_counted_if_not_positive)] = Field(
+        None, ge=1, description="N of the formulas; none (or -1): counted from the rows"
+    )
     scu_update_freq: int = Field(10, ge=1, description="optimizer steps between updates of lambda")
     report_every: int = Field(10, ge=1, description="optimizer steps between Step lines")
     checkpoint_every: int = Field(25, ge=1, description="optimizer steps between checkpoints")
+    track: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
+        "none", description="where metrics go too, beside metrics.jsonl, through that program's own library"
+    )
+    grad_checkpoint: bool = Field(
+        False, description="compute activations again in the backward pass: less memory, more time"
+    )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the prompts held out from training")
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and split")
 
@@ -180,6 +200,11 @@ class TrainingSettings(Section):
     def counts_from_zero(self) -> bool:
         """Whether S is the cost of the weights themselves, instead of their distance from where they began."""
         return (self.scu_reference or ("zero" if self.scu_law == "published" else "initial")) == "zero"
+
+    @property
+    def validation_interval(self) -> int:
+        """Optimizer steps between validations."""
+        return self.checkpoint_every
 
 
 class EvaluationSettings(Section):

@@ -99,9 +99,9 @@ TRAINING: Option[Any] = together(
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
     setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
-    setting("--lr", "training.lr", "Learning rate."),
+    setting("--lr", "training.lr", "Learning rate.", "--learning-rate"),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
-    setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all."),
+    setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all.", "--lora-layers"),
     setting("--lora-rank", "training.lora_rank", "Rank of the LoRA matrices."),
     setting("--lora-alpha", "training.lora_alpha", "Scale of the update is alpha / rank."),
     setting("--lora-dropout", "training.lora_dropout", "Dropout before the LoRA matrices, 0 to 1."),
@@ -115,6 +115,9 @@ TRAINING: Option[Any] = together(
     setting("--prior-sigma", "training.prior_sigma", "Standard deviation of the prior on a LoRA weight."),
     setting("--tokens-per-epoch", "training.tokens_per_epoch", "N of the SCU formulas; default: counted."),
     setting("--scu-update-freq", "training.scu_update_freq", "Optimizer steps between updates of lambda."),
+    switch("--grad-checkpoint", "training.grad_checkpoint", "Less memory, more time: activations are computed again."),
+    setting("--report-every", "training.report_every", "Optimizer steps between Step lines.", "--steps-per-report"),
+    setting("--track", "training.track", "Metrics go to 'tensorboard', 'trackio' or 'wandb', too."),
 )
 TEMPLATE: Option[Any] = setting(
     "--template", "conversion.template", "'student' (the student's own chat template) or 'chatml'."

@@ -50,7 +50,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
         ) from None
 
 
-def save_arrays(path: Path, arrays: Weights) -> None:
+def save_arrays(path: Path, arrays: Weights, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file, atomically and durably: ``mx.save_safetensors`` truncates in place.
 
     Raises:
@@ -59,7 +59,7 @@ def save_arrays(path: Path, arrays: Weights) -> None:
     beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")  # mlx insists on this suffix
     try:
         try:
-            mx.save_safetensors(str(beside), arrays)
+            mx.save_safetensors(str(beside), arrays, metadata or {})
         except RuntimeError as error:  # what mlx makes of a failed write
             raise OSError(str(error)) from error
         fd = os.open(beside, os.O_RDWR)

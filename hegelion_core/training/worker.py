@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.trunk import Feeder
 
-UNIMPORTANT = {"model", "adapter_path", "iters", "micro_batch_size", "report_every", "checkpoint_every"}
+UNIMPORTANT = {"model", "adapter_path", "iters", "micro_batch_size", "report_every", "checkpoint_every", "track"}
 """Settings that do not change what a step does, but for rounding; the student is told apart by its files."""
 
 
@@ -66,7 +66,7 @@ def work(worker: Worker) -> None:
     rows = read_rows(path)  # before the student is loaded, which takes longer
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
-    data = _encode(path, rows, student.tokenizer, settings)
+    data = encode_data(path, rows, student.tokenizer, settings)
     shape = add_lora(student.model, settings)
     student.model.eval()
     loss = LossFunction(student.model, frozen_layers=len(student.model.layers) - shape.num_layers)
@@ -79,12 +79,12 @@ def work(worker: Worker) -> None:
         settings,
         Files(worker.run.checkpoints, worker.run.metrics),
         Surroundings(
-            worker.report, _say, worker.stop_requested.is_set, _identity(settings, path, folder), _environment(blas)
+            worker.report, _say, worker.stop_requested.is_set, identify(settings, path, folder), _environment(blas)
         ),
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
-    _announce(worker, training, data, trainable, _device_name(mx.default_device() == mx.cpu))
+    _announce(worker, training, data, trainable, device_name(mx.default_device() == mx.cpu))
     if not training.run():
         _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
         return
@@ -102,7 +102,12 @@ def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -
     return Feeder(BatchPlan(rows.rows, settings.batch_size, settings.seed, settings.micro_batch_size), loss)
 
 
-def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
+def encode_data(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
+    """Split and encode the rows, and say what does not fit.
+
+    Raises:
+        UserError: none of them has anything to learn.
+    """
     train, validation = split_rows(rows, settings.validation_share, settings.seed)
     encode = encoder(tokenizer)
     data = Data(
@@ -126,7 +131,8 @@ def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSe
     return data
 
 
-def _device_name(processor: bool) -> str:
+def device_name(processor: bool) -> str:
+    """Where MLX computes, in words."""
     if processor:
         return "on the processor"
     return "on Metal" if sys.platform == "darwin" else "on CUDA"
@@ -160,7 +166,8 @@ def _announce(worker: Worker, training: Training, data: Data, trainable: int, de
     )
 
 
-def _identity(settings: TrainingSettings, data: Path, model: Path) -> Identity:
+def identify(settings: TrainingSettings, data: Path, model: Path) -> Identity:
+    """What a checkpoint is valid for."""
     from hegelion_core.training.checkpoint import Identity
 
     deciding = msgspec.json.encode(settings.model_dump(mode="json", exclude=UNIMPORTANT), order="sorted")

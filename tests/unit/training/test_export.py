@@ -64,7 +64,7 @@ def peft_layer(
     assert a.shape == (rank, weight.shape[1])
     assert b.shape == (weight.shape[0], rank)
     scaling = alpha / (rank**0.5 if config["use_rslora"] else rank)
-    y: NDArray[np.float32] = x @ weight.T + np.float32(scaling) * ((x @ a.T) @ b.T)
+    y = np.asarray(x @ weight.T + scaling * ((x @ a.T) @ b.T), np.float32)
     if config["use_dora"]:
         magnitude = tensors[f"base_model.model.{path}.lora_magnitude_vector"]
         y *= magnitude / np.linalg.norm(weight + scaling * (b @ a), axis=1)
