@@ -7,6 +7,7 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TEST_WORKERS ?= 2
 
 INTEROP := .tools/interop
+TRACKERS := .tools/trackers
 # The default build of torch for Linux is some 3 GB; this one computes on the processor only. Where pip's index lacks
 # it, PyTorch's own index has it. `make interop TORCH=torch` takes whatever the index has.
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
@@ -19,7 +20,7 @@ help:
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make bench   the tables of docs/benchmarks.md"
-	@echo "make interop exported adapters in transformers and PEFT (an environment of its own, 1 GB)"
+	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
 demo: .venv/.demo
@@ -41,7 +42,8 @@ format: .venv/.test
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run
 
-interop: .venv/.test $(INTEROP)/.made
+interop: .venv/.test $(INTEROP)/.made $(TRACKERS)/.made
+	PYTHONPATH=$(TRACKERS) $(BIN)/python -m pytest -q tests/interop/trackers.py
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
 	$(BIN)/python -m tests.interop.prepare "$$folder" && $(INTEROP)/bin/python tests/interop/peft_side.py "$$folder"
 
@@ -50,6 +52,10 @@ $(INTEROP)/.made: .venv/.pip
 	$(INTEROP)/bin/python -m pip install --quiet '$(TORCH)' || \
 	$(INTEROP)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
 	$(INTEROP)/bin/python -m pip install --quiet -c constraints.txt 'peft>=0.21,<1' transformers numpy safetensors
+	@touch $@
+
+$(TRACKERS)/.made: .venv/.test
+	$(PIP) -c constraints.txt --target $(TRACKERS) 'trackio>=0.40,<1' 'wandb>=0.31,<1' 'tensorboard>=2.20,<3' 'tensorboardX>=2.6.2,<3'
 	@touch $@
 
 clean:

@@ -22,6 +22,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.batching import BatchPlan, EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.tracking import Tracking
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ def work(worker: Worker) -> None:
     from hegelion_core.training.step import Stepper
 
     settings = worker.settings.training
+    tracking = Tracking(worker.run, settings, _say)
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)  # before the student is loaded, which takes longer
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
@@ -79,13 +81,21 @@ def work(worker: Worker) -> None:
         settings,
         Files(worker.run.checkpoints, worker.run.metrics),
         Surroundings(
-            worker.report, _say, worker.stop_requested.is_set, identify(settings, path, folder), _environment(blas)
+            tracking.after(worker.report),
+            _say,
+            worker.stop_requested.is_set,
+            identify(settings, path, folder),
+            _environment(blas),
         ),
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(worker, training, data, trainable, device_name(mx.default_device() == mx.cpu))
-    if not training.run():
+    try:
+        finished = training.run()
+    finally:
+        tracking.close()
+    if not finished:
         _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
         return
     adapter = worker.workspace.resolve(settings.adapter_path)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
@@ -33,7 +33,8 @@ Item = tuple[list[int], int]
 class Listener(Protocol):
     """Who is told, and who may ask to stop."""
 
-    def report(self, event: events.Event) -> None: ...
+    @property
+    def report(self) -> Callable[[events.Event], None]: ...
     def say(self, line: str) -> None: ...
     def stop_requested(self) -> bool: ...
 

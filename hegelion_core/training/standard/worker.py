@@ -7,6 +7,7 @@ mlx-lm's. First the rows are written for ``mlx_lm.lora`` run by hand, too.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO
@@ -18,6 +19,7 @@ from hegelion_core.errors import explain
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.training.batching import read_rows, split_rows
 from hegelion_core.training.standard import data as mlx_data
+from hegelion_core.training.tracking import Tracking
 from hegelion_core.training.worker import Data, device_name, encode_data, identify
 from hegelion_core.worker import Worker, main
 
@@ -30,9 +32,7 @@ class _Listener:
     worker: Worker
     log: TextIO
     """Standard output as it was: mlx-lm's own lines are led away from it."""
-
-    def report(self, event: events.Event) -> None:
-        self.worker.report(event)
+    report: Callable[[events.Event], None]
 
     def say(self, line: str) -> None:
         print(line, file=self.log, flush=True)
@@ -47,7 +47,9 @@ def work(worker: Worker) -> None:
     Raises:
         UserError: no usable rows or student, a loss that is not a number, or a file that cannot be written.
     """
-    listener = _Listener(worker, sys.stdout)
+    log = sys.stdout
+    tracking = Tracking(worker.run, worker.settings.training, lambda line: print(line, file=log, flush=True))
+    listener = _Listener(worker, log, tracking.after(worker.report))
     listener.say(prepare_mlx())
     # Only now, since these import mlx, which binds its matrix products when it is loaded.
     import mlx.core as mx
@@ -87,7 +89,11 @@ def work(worker: Worker) -> None:
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(listener, training, data, trainable, device_name(mx.default_device() == mx.cpu))
-    if not training.run():
+    try:
+        finished = training.run()
+    finally:
+        tracking.close()
+    if not finished:
         listener.say(
             f"Stopped at step {training.progress.step}; the same command goes on with the weights of that step."
         )
