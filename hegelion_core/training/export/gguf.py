@@ -105,6 +105,8 @@ def mend_vocabulary(metadata: dict[str, Value], base: Path) -> list[str]:
     """
     tokenizer = json.loads((base / "tokenizer.json").read_bytes())
     model, before = tokenizer["model"], json.dumps(tokenizer.get("pre_tokenizer"))
+    kinds = metadata["tokenizer.ggml.token_type"]
+    metadata["tokenizer.ggml.token_type"] = cast(mx.array, kinds).astype(mx.int32)  # llama.cpp loads no other type
     if (template := _chat_template(base)) is not None:
         metadata["tokenizer.chat_template"] = template
     if "ByteLevel" not in before:

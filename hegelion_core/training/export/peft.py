@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save_file
+from safetensors.numpy import save
 
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.training.export.source import Adapter, Tensors
@@ -34,7 +34,7 @@ def write_peft(adapter: Adapter, folder: Path, base_name: str, layers: int | Non
         UserError: a module that PEFT has no LoRA for.
     """
     tensors = peft_tensors(adapter)
-    save_file(dict(tensors), folder / "adapter_model.safetensors", metadata={"format": "pt"})
+    (folder / "adapter_model.safetensors").write_bytes(save(dict(tensors), metadata={"format": "pt"}))
     config = json.dumps(peft_config(adapter, base_name, layers), indent=2, ensure_ascii=False)
     (folder / "adapter_config.json").write_text(config + "\n", "utf-8")
 

@@ -102,7 +102,8 @@ def _peft(request: Request, adapter: Adapter, spec: str, mark: dict[str, str], s
         check_fits(adapter, base)
         layers = base.layers
         if base.quantised:
-            say(f"{spec} is in MLX's quantised form, which transformers does not read: PEFT needs its original.")
+            way = f"its original, {name}, is named" if name != spec else "name its original with --model"
+            say(f"{found.name} is in MLX's quantised form, which transformers does not read: {way} as PEFT's base.")
     say(f"Writing {len(adapter.modules)} modules for PEFT.")
     with folders.made_whole(request.target, mark) as made:
         write_peft(adapter, made, name, layers)

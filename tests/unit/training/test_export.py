@@ -9,7 +9,7 @@ import mlx.core as mx
 import numpy as np
 import pytest
 from mlx.nn.layers.base import Module
-from mlx_lm.utils import load
+from mlx_lm.utils import load, quantize_model, save
 from numpy.typing import NDArray
 from safetensors.numpy import load_file
 
@@ -132,6 +132,9 @@ def test_a_gguf_holds_the_fused_weights_and_the_whole_tokenizer(base: Path, adap
     assert metadata["general.architecture"] == "llama"
     assert metadata["tokenizer.ggml.model"] == "gpt2"
     assert "<|im_start|>" in metadata["tokenizer.ggml.tokens"]
+    kinds = metadata["tokenizer.ggml.token_type"]
+    assert isinstance(kinds, mx.array)
+    assert kinds.dtype == mx.int32  # the only one that llama.cpp loads
     assert "im_start" in str(metadata["tokenizer.chat_template"])
     exported(adapter, "fused", tmp_path)
     weights = load_file(tmp_path / "fused" / "model.safetensors")
@@ -154,6 +157,27 @@ def test_a_gguf_of_another_kind_of_model_is_refused_with_the_way(tmp_path: Path)
     assert "--to fused" in raised.value.hint
     assert "convert_hf_to_gguf.py" in raised.value.hint
     assert not (tmp_path / "gguf").exists()
+
+
+def test_a_quantised_base_stays_so_or_is_dequantised_which_keeps_every_bit(base: Path, tmp_path: Path) -> None:
+    model, tokenizer, config = load(str(base), return_config=True)
+    packed = tmp_path / "packed"
+    quantised, config = quantize_model(model, config, group_size=32, bits=4)
+    save(packed, base, quantised, tokenizer, config, donate_model=False)
+    made = make_adapter(packed, tmp_path / "a", layers=1)
+    expected = logits(load(str(packed), adapter_path=str(made))[0])
+
+    _, said = exported(made, "fused", tmp_path)
+    assert any("quantised again" in line for line in said)
+    assert "quantization" in json.loads((tmp_path / "fused" / "config.json").read_text())
+    off = np.abs(logits(load(str(tmp_path / "fused"))[0]) - expected).max()
+    exported(made, "fused", tmp_path, dequantise=True)
+    assert "quantization" not in json.loads((tmp_path / "fused" / "config.json").read_text())
+    assert np.abs(logits(load(str(tmp_path / "fused"))[0]) - expected).max() < 1e-4 < off
+    exported(made, "gguf", tmp_path)
+    assert all(tensor.dtype in (mx.float16, mx.float32) for tensor in read_gguf(tmp_path / "gguf" / FILE)[0].values())
+    _, said = exported(made, "peft", tmp_path)
+    assert any("which transformers does not read" in line for line in said)
 
 
 # What is refused
