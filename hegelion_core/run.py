@@ -31,14 +31,17 @@ _RELEVANT: dict[Kind, tuple[str, ...]] = {
     "train": ("conversion", "training"),
     "evaluate": ("conversion", "training", "evaluation"),
 }
-_HOW = {
+HOW = {
     "generation": {
         *("instances", "max_attempts", "first_line_timeout", "silence_timeout", "total_timeout", "quota_wait")
     },
     "teacher": {"batch", "key_variable"},
-    "training": {"report_every"},
+    "training": {
+        *("report_every", "sample_every", "sample_prompts", "sample_tokens"),
+        *("memory_limit", "allow_shorter", "micro_batch_size"),
+    },
 }
-"""Settings that do not change what a run makes."""
+"""Settings that do not change what a run makes, but for rounding."""
 
 
 class CoreLock:
@@ -70,6 +73,21 @@ class CoreLock:
         os.close(self._fd)
 
 
+def core_at_work(place: Workspace) -> bool:
+    """Whether a core holds the lock of this workspace."""
+    try:
+        fd = os.open(place.artifacts / ".core.lock", os.O_RDWR)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(fd)
+    return False
+
+
 def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = False) -> RunFolder:
     """The folder of the run with this identity, made if there is none.
 
@@ -98,9 +116,7 @@ def identify(place: Workspace, settings: Settings, kind: Kind) -> str:
     """Eight hex digits: a hash of the settings that matter and of the content of input files."""
     tree = {
         section: {
-            k: v
-            for k, v in getattr(settings, section).model_dump(mode="json").items()
-            if k not in _HOW.get(section, ())
+            k: v for k, v in getattr(settings, section).model_dump(mode="json").items() if k not in HOW.get(section, ())
         }
         for section in _RELEVANT[kind]
     }

@@ -27,13 +27,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
     Raises:
         UserError: the folder cannot be written.
     """
-    config = {
-        "fine_tune_type": "lora",
-        "num_layers": shape.num_layers,
-        "lora_parameters": shape.parameters(),
-        "model": base_model,
-    }
-    content = json.dumps(config, indent=2).encode() + b"\n"
+    content = adapter_config(shape, base_model)
     path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -48,6 +42,17 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
             "Free some space or choose another adapter path, and give the same command again; no step is lost.",
             ExitCode.FAILED,
         ) from None
+
+
+def adapter_config(shape: LoraShape, base_model: str) -> bytes:
+    """The content of ``adapter_config.json``."""
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": shape.num_layers,
+        "lora_parameters": shape.parameters(),
+        "model": base_model,
+    }
+    return json.dumps(config, indent=2).encode() + b"\n"
 
 
 def save_arrays(path: Path, arrays: Weights) -> None:

@@ -41,6 +41,8 @@ class Row:
     """What the student reads and writes, from the begin token to the end token."""
     answer_start: int = 0
     """Character at which supervision begins; 0: everything is supervised."""
+    line: int = 0
+    """Of the file, counted from 1."""
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -56,14 +58,14 @@ def read_rows(path: Path) -> list[Row]:
         UserError: the file cannot be read, holds no row, or has a line that is no row (file and line number).
     """
     if path.is_dir():
-        raise UserError(f"{path}: is a folder, not a file.", "Give the JSONL file itself.", ExitCode.USAGE)
+        raise UserError(f"{path}: is a folder, not a file.", _file_within(path), ExitCode.USAGE)
     rows: list[Row] = []
     decoder = msgspec.json.Decoder(_Line)
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if content := line.removeprefix(b"\xef\xbb\xbf").strip():
-                    rows.append(_row(content, decoder, f"{path}, line {number}"))
+                    rows.append(_row(content, decoder, path, number))
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such file.", "Convert the samples first: hegelion-console convert.", ExitCode.USAGE
@@ -77,7 +79,19 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], where: str) -> Row:
+def _file_within(folder: Path) -> str:
+    """Which file of a folder of training data is meant, such as mlx-lm's ``train.jsonl``."""
+    found = sorted(path for path in folder.rglob("*.jsonl") if path.is_file())[:20]
+    named = [path for path in found if path.stem == "train"] or found
+    if named:
+        return f"Give the file itself: {named[0]}"
+    if any(folder.rglob("*.arrow")):
+        return "It is a data set as save_to_disk writes it; export its rows as JSON lines with a text (to_json)."
+    return "Give a JSONL file, each of whose lines holds a text."
+
+
+def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], path: Path, number: int) -> Row:
+    where = f"{path}, line {number}"
     try:
         line = decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -94,7 +108,7 @@ def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], where: str) -> Ro
             ExitCode.USAGE,
         )
     name = _digest(line.text) if line.id is None else str(line.id)
-    return Row(name, line.text, start)
+    return Row(name, line.text, start, number)
 
 
 def split_rows(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -141,6 +155,8 @@ class TokenRow:
 
     ids: Ints
     start: int
+    line: int = 0
+    """Of the training file, counted from 1."""
 
     @property
     def supervised(self) -> int:
@@ -213,7 +229,7 @@ def encode_rows(rows: Iterable[Row], encode: Encode, max_seq_length: int) -> Enc
         ids, start = encode(row)
         excess = max(0, len(ids) - max_seq_length)
         tokens = np.asarray(ids[:1] + ids[1 + excess :], dtype=np.int32)
-        token_row = TokenRow(tokens, max(1, start - excess))
+        token_row = TokenRow(tokens, max(1, start - excess), row.line)
         if token_row.supervised <= 0:
             skipped += 1
             continue
