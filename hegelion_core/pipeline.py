@@ -280,7 +280,7 @@ class Pipeline:
 
 def _no_smaller(sizes: Sizes, death: WorkerDied) -> UserError:
     return UserError(
-        f"{death.message.rstrip('.')}. It had one row at a time, of at most {sizes.length} tokens: less is not possible.",
+        f"{death.message.rstrip('.')}. It had a row at a time, of at most {sizes.length} tokens: the least there is.",
         "Make memory free; or train fewer layers (--num-layers) or shorter rows (--max-seq-length, --allow-shorter). "
         "The same command goes on at the last checkpoint.",
     )

@@ -73,21 +73,6 @@ class CoreLock:
         os.close(self._fd)
 
 
-def core_at_work(place: Workspace) -> bool:
-    """Whether a core holds the lock of this workspace."""
-    try:
-        fd = os.open(place.artifacts / ".core.lock", os.O_RDWR)
-    except OSError:
-        return False
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(fd)
-    return False
-
-
 def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = False) -> RunFolder:
     """The folder of the run with this identity, made if there is none.
 

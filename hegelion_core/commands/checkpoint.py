@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import time
+import asyncio
 from pathlib import Path
 
 import click
 
+from hegelion_core.client import Client
 from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError, explain
-from hegelion_core.event_log import replay
-from hegelion_core.run import core_at_work
-from hegelion_core.wire import read_pointer
+from hegelion_core.events import ChildExited
 from hegelion_core.workspace import RunFolder, Workspace
 
 LOOK_EVERY = 0.1
@@ -28,29 +27,36 @@ def checkpoint(workspace: Path, demo: bool) -> None:
 
     It does the same as making the file artifacts/runs/RUN/save.
     """
-    place = Workspace(workspace.resolve(), demo)
-    run = _training(place)
-    if run is None:
-        raise UserError(
-            f"No training runs in {place.artifacts}.", "Look where it stands with --status.", ExitCode.NOT_READY
-        )
-    try:
-        run.save_request.touch()
-    except OSError as error:
-        raise explain(error) from None
-    while run.save_request.exists():
-        if _training(place) is None:
-            run.save_request.unlink(missing_ok=True)
-            raise UserError("The training ended before it saved.", "Look where it stands with --status.")
-        time.sleep(LOOK_EVERY)
-    saved = (run.checkpoints / "latest").resolve()
+    saved = asyncio.run(_checkpoint(Workspace(workspace.resolve(), demo)))
     write_result(printable(f"Saved {saved}.") + "\n")
 
 
-def _training(place: Workspace) -> RunFolder | None:
-    """The run whose training is at work now."""
-    pointer = read_pointer(place)
-    if pointer is None or not core_at_work(place):
-        return None
-    run = RunFolder(Path(pointer.run))
-    return run if "train" in replay(run.events).children else None
+async def _checkpoint(place: Workspace) -> Path:
+    client = await Client.connect(place)
+    try:
+        if client is None or "train" not in client.state.children:
+            raise UserError(
+                f"No training runs in {place.artifacts}.", "Look where it stands with --status.", ExitCode.NOT_READY
+            )
+        run = RunFolder(Path(client.pointer.run))
+        run.save_request.touch()
+        ended = asyncio.ensure_future(_training_ended(client))
+        while run.save_request.exists():
+            if ended.done():
+                run.save_request.unlink(missing_ok=True)
+                raise UserError("The training ended before it saved.", "Look where it stands with --status.")
+            await asyncio.sleep(LOOK_EVERY)
+        ended.cancel()
+        return (run.checkpoints / "latest").resolve()
+    except OSError as error:
+        raise explain(error) from None
+    finally:
+        if client is not None:
+            await client.close()
+
+
+async def _training_ended(client: Client) -> None:
+    """Return when the trainer has ended, or its core."""
+    async for event in client.events():
+        if isinstance(event, ChildExited) and event.name == "train":
+            return

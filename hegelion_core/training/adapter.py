@@ -64,7 +64,8 @@ def save_arrays(path: Path, arrays: Weights) -> None:
     beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")  # mlx insists on this suffix
     try:
         try:
-            mx.save_safetensors(str(beside), arrays)
+            # In order: mlx lays tensors out as they come, and the same ones must be the same bytes.
+            mx.save_safetensors(str(beside), dict(sorted(arrays.items())))
         except RuntimeError as error:  # what mlx makes of a failed write
             raise OSError(str(error)) from error
         fd = os.open(beside, os.O_RDWR)
