@@ -142,6 +142,12 @@ class TrainingSettings(Section):
         Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written"
     )
     batch_size: int = Field(4, ge=1, le=1024, description="rows an optimizer step sees")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="rows of a step that pass the model at a time; none: all; fewer need less memory",
+    )
     iters: int = Field(500, ge=1, description="optimizer steps")
     lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
     max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")

@@ -92,6 +92,7 @@ TEACHER: Option[Any] = together(
 TRAINING: Option[Any] = together(
     setting("--adapter-path", "training.adapter_path", "Folder of the adapter."),
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
+    setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
     setting("--lr", "training.lr", "Learning rate."),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),

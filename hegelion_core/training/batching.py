@@ -246,6 +246,11 @@ class Batch:
         return int(self.weights.sum())
 
 
+def tokens_of(batches: Iterable[Batch]) -> int:
+    """Supervised tokens of several."""
+    return sum(batch.tokens for batch in batches)
+
+
 class BatchPlan:
     """Which rows each step sees, in batches of few shapes.
 
@@ -253,16 +258,21 @@ class BatchPlan:
     order that the seed and the epoch decide.
     """
 
-    def __init__(self, rows: Sequence[TokenRow], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, rows: Sequence[TokenRow], batch_size: int, seed: int, micro_batch_size: int | None = None
+    ) -> None:
         """Plan over at least one row.
 
         Args:
-            batch_size: rows in a batch, at most.
+            batch_size: rows that an optimizer step sees, at most.
+            micro_batch_size: rows that pass the model at a time, at most; none: all of a step's.
         """
         self._rows = rows
         self._seed = seed
+        self._micro = micro_batch_size or batch_size
         self.batches_per_epoch = math.ceil(len(rows) / batch_size)
-        sizes = {len(part) for part in np.array_split(np.arange(len(rows)), self.batches_per_epoch)}
+        chunks = np.array_split(np.arange(len(rows)), self.batches_per_epoch)
+        sizes = {len(part) for chunk in chunks for part in self._split(chunk)}
         units = np.array([math.ceil((len(row.ids) - 1) / WIDTH_UNIT) for row in rows])
         self.widths = tuple(WIDTH_UNIT * unit for unit in best_widths(units, MAX_SHAPES // len(sizes)))
         self._class = np.searchsorted(self.widths, WIDTH_UNIT * units)
@@ -274,12 +284,12 @@ class BatchPlan:
         """Supervised tokens in one epoch: N of the SCU formulas."""
         return sum(row.supervised for row in self._rows)
 
-    def batch(self, step: int) -> Batch:
-        """The batch of an optimizer step; steps count from 1."""
+    def step(self, step: int) -> list[Batch]:
+        """What an optimizer step sees, in micro-batches; steps count from 1."""
         epoch, index = divmod(step - 1, self.batches_per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order(epoch))
-        return self._make(self._epoch[1][index])
+        return [self._make(part) for part in self._split(self._epoch[1][index])]
 
     @property
     def padded_tokens(self) -> int:
@@ -293,7 +303,10 @@ class BatchPlan:
 
     def every_row_once(self) -> Iterable[Batch]:
         """The batches of one epoch, for validation."""
-        return (self.batch(step) for step in range(1, self.batches_per_epoch + 1))
+        return (batch for step in range(1, self.batches_per_epoch + 1) for batch in self.step(step))
+
+    def _split(self, chosen: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+        return np.array_split(chosen, math.ceil(len(chosen) / self._micro))
 
     def _order(self, epoch: int) -> list[npt.NDArray[np.intp]]:
         generator = np.random.default_rng([self._seed, epoch])

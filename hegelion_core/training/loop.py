@@ -15,6 +15,7 @@ from hegelion_core.errors import UserError
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import controller, metrics
+from hegelion_core.training.batching import tokens_of
 from hegelion_core.training.loss import LossFunction, evaluate
 from hegelion_core.training.step import Stepper, StepResult, learning_rate
 from hegelion_core.training.trunk import Feeder
@@ -123,7 +124,7 @@ class Training:
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batch, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
         beta = controller.pull_strength(lr, settings.prior_sigma, self.tokens_per_epoch)
         lam = progress.controller.lam
         result = self._stepper.step(arrays, lr=lr, pull=beta * lam)
@@ -149,7 +150,7 @@ class Training:
             lambda_after=state.lam,
             lr=lr,
             grad_norm=result.grad_norm,
-            tokens=batch.tokens,
+            tokens=tokens_of(batches),
             seconds=round(seconds, 4),
             validation=self._validate() if save else None,
         )

@@ -27,9 +27,11 @@ from hegelion_core.worker import Worker, main
 if TYPE_CHECKING:
     from hegelion_core.training.checkpoint import Identity
     from hegelion_core.training.loop import Training
+    from hegelion_core.training.loss import LossFunction
+    from hegelion_core.training.trunk import Feeder
 
-UNIMPORTANT = {"model", "adapter_path", "iters", "report_every", "checkpoint_every"}
-"""Settings that do not change what a step does; the student is told apart by its files."""
+UNIMPORTANT = {"model", "adapter_path", "iters", "micro_batch_size", "report_every", "checkpoint_every"}
+"""Settings that do not change what a step does, but for rounding; the student is told apart by its files."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +60,6 @@ def work(worker: Worker) -> None:
     from hegelion_core.training.lora import add_lora, lora_weights
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.step import Stepper
-    from hegelion_core.training.trunk import Feeder
 
     settings = worker.settings.training
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
@@ -73,10 +74,8 @@ def work(worker: Worker) -> None:
     training = Training(
         Stepper(student.model, loss, compiled=loading.compile_pays()),
         loss,
-        Feeder(BatchPlan(data.train.rows, settings.batch_size, settings.seed), loss),
-        Feeder(BatchPlan(data.validation.rows, settings.batch_size, settings.seed), loss)
-        if data.validation.rows
-        else None,
+        _feeder(data.train, loss, settings),
+        _feeder(data.validation, loss, settings) if data.validation.rows else None,
         settings,
         Files(worker.run.checkpoints, worker.run.metrics),
         Surroundings(
@@ -95,6 +94,12 @@ def work(worker: Worker) -> None:
     worker.report(
         events.TrainingFinished(steps=settings.iters, adapter_path=str(adapter), seconds=training.progress.seconds)
     )
+
+
+def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -> Feeder:
+    from hegelion_core.training.trunk import Feeder
+
+    return Feeder(BatchPlan(rows.rows, settings.batch_size, settings.seed, settings.micro_batch_size), loss)
 
 
 def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
