@@ -115,7 +115,18 @@ TRAINING: Option[Any] = together(
     setting("--prior-sigma", "training.prior_sigma", "Standard deviation of the prior on a LoRA weight."),
     setting("--tokens-per-epoch", "training.tokens_per_epoch", "N of the SCU formulas; default: counted."),
     setting("--scu-update-freq", "training.scu_update_freq", "Optimizer steps between updates of lambda."),
-    switch("--grad-checkpoint", "training.grad_checkpoint", "Less memory, more time: activations are computed again."),
+    setting(
+        "--keep", "training.keep", "'best' (default: of the best validation) or 'last' weights become the adapter."
+    ),
+    setting(
+        "--validate-every", "training.validate_every", "Steps between validations [as checkpoints].", "--steps-per-eval"
+    ),
+    setting("--checkpoint-every", "training.checkpoint_every", "Optimizer steps between checkpoints.", "--save-every"),
+    setting("--patience", "training.patience", "Stop after so many validations without improvement [0: never]."),
+    setting("--sample-every", "training.sample_every", "Optimizer steps between sample answers [100; 0: none]."),
+    setting("--memory-limit", "training.memory_limit", "Memory of the trainer: GiB (12) or a share (75%)."),
+    switch("--allow-shorter", "training.allow_shorter", "Cut rows shorter if one at a time does not fit in memory."),
+    switch("--grad-checkpoint", "training.grad_checkpoint", "Compute activations again: slower, less memory."),
     setting("--report-every", "training.report_every", "Optimizer steps between Step lines.", "--steps-per-report"),
     setting("--track", "training.track", "Metrics go to 'tensorboard', 'trackio' or 'wandb', too."),
 )

@@ -26,9 +26,10 @@ from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
 from hegelion_core.training.adapter import write_adapter
-from hegelion_core.training.batching import Batch, BatchPlan, TokenRow
+from hegelion_core.training.batching import TokenRow
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
+from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult
 from hegelion_core.worker import Job, Worker
@@ -46,10 +47,10 @@ def model(student: Path) -> Module:
     return loaded
 
 
-def plan(batch_size: int = 2, micro_batch_size: int | None = None) -> BatchPlan:
+def plan(batch_size: int = 2, micro_batch_size: int | None = None, packed: bool = False) -> BatchPlan:
     generator = np.random.default_rng(0)
     rows = [TokenRow(generator.integers(0, 200, length).astype(np.int32), 5) for length in (30, 33, 60, 61, 90)]
-    return BatchPlan(rows, batch_size, 0, micro_batch_size)
+    return BatchPlan(rows, batch_size, 0, micro_batch_size, packed=packed)
 
 
 def lora_settings(**changes: object) -> TrainingSettings:
@@ -76,21 +77,19 @@ def gradient(model: Module, loss: Callable[[], mx.array]) -> dict[str, mx.array]
     return dict(tree_flatten(value_and_grad(model, loss)()[1]))
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["trunk kept", "as ids"])
+@pytest.mark.parametrize("frozen", [1, 0])
 @pytest.mark.parametrize("chunk", [7, 256])
 def test_the_loss_and_its_gradient_are_the_textbooks(
-    model: Module, monkeypatch: pytest.MonkeyPatch, kept: bool, chunk: int
+    model: Module, monkeypatch: pytest.MonkeyPatch, frozen: int, chunk: int
 ) -> None:
     monkeypatch.setattr(loss_module, "HEAD_CHUNK", chunk)
-    if not kept:
-        monkeypatch.setattr(trunk, "CACHE_BYTES", 0)
     add_lora(model, lora_settings())
     move_away(model)
-    loss = LossFunction(model, frozen_layers=1)
+    loss = LossFunction(model, frozen_layers=frozen)
     feeder = trunk.Feeder(plan(), loss)
     for step in (1, 2, 3):
         (batch,), (arrays,) = feeder.step(step)
-        assert arrays.inputs.ndim == (3 if kept else 2)
+        assert arrays.inputs.ndim == 2 + frozen
         expected = plain_loss(model, batch)
         assert loss(arrays).item() == pytest.approx(expected.item(), rel=1e-5)
         assert loss(arrays, trained=True).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -99,6 +98,18 @@ def test_the_loss_and_its_gradient_are_the_textbooks(
         assert wanted.keys() == given.keys() == lora_weights(model).keys()
         for name, tensor in wanted.items():
             assert bool((mx.abs(given[name] - tensor).max() <= 1e-5 * mx.abs(tensor).max()).item()), name
+
+
+def test_rows_for_which_there_is_no_room_are_made_again(model: Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_lora(model, lora_settings())
+    loss = LossFunction(model, frozen_layers=1, packed=True)
+    plenty = trunk.Feeder(plan(packed=True), loss)
+    monkeypatch.setattr(trunk, "CACHE_BYTES", 60 * 64 * 4 * 2)  # two rows of about 60 tokens, 64 wide
+    scarce = trunk.Feeder(plan(packed=True), loss)
+    for step in (1, 2, 3, 4, 5, 6):
+        (given,), (wanted,) = scarce.step(step)[1], plenty.step(step)[1]
+        assert mx.array_equal(given.inputs, wanted.inputs).item()
+    assert 0 < len(scarce._kept) < len(plenty._kept) == 5
 
 
 class Capped(Module):
@@ -242,7 +253,9 @@ IDENTITY = checkpoints.Identity(settings="s", data="d", model="m")
 
 def saved(folder: Path, step: int, identity: checkpoints.Identity = IDENTITY) -> Path:
     arrays = {"a.lora_a": mx.full((2,), step)}
-    state = checkpoints.State(step=step, controller=ControllerState(lam=step / 3), random_key=(1, 2**32 - 1))
+    state = checkpoints.State(
+        step=step, controller=ControllerState(lam=step / 3), random_key=(1, 2**32 - 1), tokens_per_epoch=9
+    )
     return checkpoints.save(folder, checkpoints.Checkpoint(state, arrays, arrays, arrays), identity, {"mlx": "1"})
 
 
@@ -307,15 +320,14 @@ def test_the_random_key_is_restored_exactly() -> None:
 
 
 class Stop(threading.Event):
-    """A request to stop that comes after so many looks at it, each between two steps."""
+    """A request to stop that comes after so many steps."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, run: Path, after: int) -> None:
         super().__init__()
-        self._looks = after
+        self._run, self._after = run, after
 
     def is_set(self) -> bool:
-        self._looks -= 1
-        return self._looks < 0
+        return len(steps_of(self._run)) >= self._after
 
 
 @pytest.fixture
@@ -360,7 +372,7 @@ def start(tmp_path: Path, student: Path) -> Callable[..., tuple[Worker, Path]]:
         )
         made = Worker(job)
         if stop_after is not None:
-            made.stop_requested = Stop(stop_after)
+            made.stop_requested = Stop(run, stop_after)
         return made, run
 
     return make
@@ -371,7 +383,8 @@ def reported(run: Path) -> list[events.AnyEvent]:
 
 
 def steps_of(run: Path) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
