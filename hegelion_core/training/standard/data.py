@@ -112,15 +112,13 @@ def write_config(
     Raises:
         OSError: it cannot be written.
     """
-    config = {
+    from hegelion_core.training.adapter import adapter_config
+
+    config = json.loads(adapter_config(shape, str(model))) | {
         "train": True,
-        "model": str(model),
         "data": str(folder),
         "adapter_path": str(adapter),
-        "fine_tune_type": "lora",
         "optimizer": "adam",
-        "num_layers": shape.num_layers,
-        "lora_parameters": shape.parameters(),
         "batch_size": batch_size,
         "iters": settings.iters,
         "learning_rate": settings.lr,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, TextIO
 
 import msgspec
 
-from hegelion_core import events
+from hegelion_core import events, workspace
 from hegelion_core.errors import explain
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.training.batching import read_rows, split_rows
@@ -55,13 +55,15 @@ def work(worker: Worker) -> None:
     import mlx.core as mx
 
     from hegelion_core.models import loading
-    from hegelion_core.training.adapter import write_adapter
+    from hegelion_core.training import finish, memory
     from hegelion_core.training.lora import add_lora, lora_weights
     from hegelion_core.training.standard.trainer import Files, StandardTraining, items
 
     settings = worker.settings.training
+    workspace.sweep(worker.run.path)
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)
+    memory.apply_limit(settings.memory_limit)
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
     data = encode_data(path, rows, student.tokenizer, settings)
@@ -89,6 +91,10 @@ def work(worker: Worker) -> None:
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(listener, training, data, trainable, device_name(mx.default_device() == mx.cpu))
+    adapter = worker.workspace.resolve(settings.adapter_path)
+    if said := finish.announce_replacement(adapter, worker.run):
+        listener.say(said)
+        worker.report(events.NoticePosted(text=said))
     try:
         finished = training.run()
     finally:
@@ -98,11 +104,15 @@ def work(worker: Worker) -> None:
             f"Stopped at step {training.progress.step}; the same command goes on with the weights of that step."
         )
         return
-    adapter = worker.workspace.resolve(settings.adapter_path)
-    write_adapter(adapter, lora_weights(student.model), shape, settings.model)
+    finish.put_in_place(lora_weights(student.model), adapter, shape, settings.model, worker.run)
     listener.say("Training complete.")
     worker.report(
-        events.TrainingFinished(steps=settings.iters, adapter_path=str(adapter), seconds=training.progress.seconds)
+        events.TrainingFinished(
+            steps=settings.iters,
+            adapter_path=str(adapter),
+            seconds=training.progress.seconds,
+            kept_step=settings.iters,
+        )
     )
 
 

@@ -19,6 +19,7 @@ from hegelion_core.settings import Settings
 from hegelion_core.training.standard import worker
 from hegelion_core.training.standard.trainer import StandardTraining
 from hegelion_core.worker import Job, Worker
+from hegelion_core.workspace import RunFolder
 from tests.fakes.tiny_model import make_tiny_model
 
 
@@ -147,8 +148,12 @@ def test_a_stopped_one_goes_on_with_its_weights_and_says_what_that_is(
         "Step 8",
         "Step 12",
     ]
+    first = (run / "adapter" / "adapters.safetensors").read_bytes()
     worker.work(start("run", lr=2e-3)[0])
-    assert "of other settings, data or model: not used" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "of other settings, data or model: not used" in printed
+    assert "When this training is done, it is moved" in printed
+    assert (RunFolder(run).replaced / "1" / "adapters.safetensors").read_bytes() == first
 
 
 def test_a_damaged_file_of_weights_is_passed_over(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
