@@ -5,8 +5,10 @@
 
 from __future__ import annotations
 
+import multiprocessing
+import os
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -21,25 +23,41 @@ from tests.unit.training.test_tracking import step
 STEPS = list(range(1, 10))
 
 
-def killed_and_resumed(run: RunFolder, track: str) -> list[str]:
-    """Seven steps, of which six were reported, then a resume at step 4 that goes on to step 9; what was said."""
-    run.path.mkdir()
+def train(run: RunFolder, track: str, steps: range, say: Callable[[str], None]) -> Tracking:
+    """What a trainer does with a tracker; every second step is reported."""
+    tracking = Tracking(run, TrainingSettings.model_validate({"track": track}), say)
+    report = tracking.after(lambda _: None)
+    for number in steps:
+        metrics.append_step(run.metrics, step(number))
+        if number % 2 == 0:
+            report(metrics.summarise([step(number)], iters=9))
+    return tracking
+
+
+def train_and_die(run: RunFolder, track: str) -> None:
+    """Seven steps, of which six are reported; then nothing is written any more, as at a SIGKILL."""
+    train(run, track, range(1, 8), print)
+    os._exit(9)
+
+
+def go_on(run: RunFolder, track: str) -> None:
+    """From the checkpoint of step 4 to step 9; what is said goes to ``said``."""
+    metrics.cut_back(run.metrics, 4)
     said: list[str] = []
-    for steps, last in ((range(1, 8), 7), (range(5, 10), 9)):
-        if steps.start > 1:
-            metrics.cut_back(run.metrics, steps.start - 1)
-        tracking = Tracking(run, TrainingSettings.model_validate({"track": track}), said.append)
-        report = tracking.after(lambda _: None)
-        for number in steps:
-            done = step(number)
-            metrics.append_step(run.metrics, done)
-            if number % 2 == 0:
-                report(metrics.summarise([done], iters=9))
-        if last == 9:
-            tracking.close()
-        elif tracking._sink is not None:  # as if killed: nothing more is copied
-            tracking._sink.close()
-    assert not any("failed" in line for line in said), said
+    train(run, track, range(5, 10), said.append).close()
+    (run.path / "said").write_text("\n".join(said))
+
+
+def killed_and_resumed(run: RunFolder, track: str) -> str:
+    """A process that died after step 7, and another that goes on to step 9; what that one said."""
+    run.path.mkdir()
+    for target, code in ((train_and_die, 9), (go_on, 0)):
+        process = multiprocessing.get_context("spawn").Process(target=target, args=(run, track))
+        process.start()
+        process.join()
+        assert process.exitcode == code
+    said = (run.path / "said").read_text()
+    assert "failed" not in said
     return said
 
 
@@ -55,10 +73,9 @@ def test_tensorboard(tmp_path: Path) -> None:
 
 
 def test_trackio(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from trackio import sqlite_storage, utils
+    monkeypatch.setenv("TRACKIO_DIR", str(tmp_path / "trackio"))  # read when it is imported
+    from trackio import sqlite_storage
 
-    for module in (utils, sqlite_storage):
-        monkeypatch.setattr(module, "TRACKIO_DIR", tmp_path / "trackio", raising=False)
     killed_and_resumed(RunFolder(tmp_path / "run"), "trackio")
     rows = sqlite_storage.SQLiteStorage.get_logs(PROJECT, "run")
     assert [row["step"] for row in rows] == STEPS
@@ -73,7 +90,7 @@ def test_wandb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run = RunFolder(tmp_path / "run")
     said = killed_and_resumed(run, "wandb")
     (folder,) = run.path.glob("wandb/offline-run-*-run")
-    assert said[-1].endswith(f"wandb sync {folder}")
+    assert said.endswith(f"wandb sync {folder}")
     records = [Record.FromString(record) for record in level_db_log((folder / "run-run.wandb").read_bytes()[7:])]
     assert [r.history.step.num for r in records if r.WhichOneof("record_type") == "history"] == STEPS
 
