@@ -34,7 +34,7 @@ def train(student: Path, data: Path, adapter: Path, *more: str) -> list[str]:
     """A short training with all that must survive a kill: dropout, accumulation, validation, samples."""
     return [
         *("train", "--model", str(student), "--data", str(data), "--adapter_path", str(adapter)),
-        *("--batch_size", "4", "--micro-batch-size", "2", "--lr", "1e-3", "--lora_rank", "2", "--lora_dropout", "0.2"),
+        *("--batch_size", "4", "--micro-batch-size", "1", "--lr", "1e-3", "--lora_rank", "2", "--lora_dropout", "0.2"),
         *("--target_s", "0.02", "--scu_update_freq", "2", "--checkpoint-every", "4", "--validate-every", "6"),
         *("--sample-every", "10", "--set", "training.sample_tokens=5", "--set", "training.report_every=5"),
         *("--set", "training.validation_share=0.2", *more),
