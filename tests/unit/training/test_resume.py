@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import resource
 import shutil
-from collections.abc import Callable
+import subprocess
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -297,6 +300,55 @@ def test_other_sizes_go_on_and_it_is_said_that_the_bits_differ(make: Make, capsy
 
 
 SEED = 0
+
+# A disk that is full
+
+
+@pytest.fixture(params=["a limit on files", "a full disk"])
+def full(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[tuple[Path, Callable[[bool], None]]]:
+    """A folder, and a switch that makes its disk full for whatever is larger than some KB."""
+    if request.param == "a limit on files":
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        yield tmp_path, lambda on: resource.setrlimit(resource.RLIMIT_FSIZE, (12_000 if on else soft, hard))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        return
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True, check=False)
+    if mounted.returncode:
+        pytest.skip("mounting is not allowed here")
+    filler = disk / "filler"
+
+    def fill(on: bool) -> None:
+        if on:
+            status = os.statvfs(disk)
+            filler.write_bytes(b"0" * (status.f_bavail * status.f_frsize - 24_000))
+        else:
+            filler.unlink(missing_ok=True)
+
+    yield disk, fill
+    subprocess.run(["umount", disk], check=True)
+
+
+def test_a_full_disk_leaves_the_last_checkpoint_whole_and_training_goes_on_later(
+    whole: Here, make: Make, full: tuple[Path, Callable[[bool], None]]
+) -> None:
+    folder, fill = full
+    training = Here(folder / "run", whole.student, make().data)
+    training.train(stop=lambda: len(metrics(training.folder)) >= 6)
+    fill(True)
+    try:
+        with pytest.raises(UserError, match="step-10: the checkpoint cannot be written") as caught:
+            training.train()
+    finally:
+        fill(False)
+    assert "the same command again" in caught.value.hint
+    names = {path.name for path in training.run.checkpoints.iterdir()}
+    assert names == {"latest", "step-5", "step-6"}
+    assert not training.adapter.exists()
+    training.train()
+    assert training.left() == whole.left()
+
 
 # What lies at the adapter path, and a loss that is no number
 
