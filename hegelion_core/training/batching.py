@@ -90,7 +90,7 @@ def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], path: Path, numbe
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(
             f"{where}: is not a training row ({error}).",
-            'Each line is a JSON object with a "text"; mend or remove the line, or convert the samples again.',
+            'Each line is a JSON object with a "text"; samples become rows by: hegelion-console convert SAMPLES ROWS.',
             ExitCode.USAGE,
         ) from None
     start = line.answer_start or 0
