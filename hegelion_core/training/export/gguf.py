@@ -1,6 +1,6 @@
 """The fused model as one GGUF file in half precision, where mlx-lm can write it. Imports mlx.
 
-mlx-lm knows the tensors of three model types and one kind of vocabulary, SentencePiece. Byte-level vocabularies (Llama
+mlx-lm knows the tensors of a few model types and one kind of vocabulary, SentencePiece. Byte-level vocabularies (Llama
 3, SmolLM2) are put right here, as llama.cpp's own converter writes them: kind ``gpt2``, with the merges and the name
 of the way in which text is split first.
 """
@@ -21,8 +21,8 @@ from mlx_lm.gguf import convert_to_gguf
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.training.export.fused import FusedModel, Say
 
-MODEL_TYPES = ("llama", "mistral", "mixtral")
-"""That mlx-lm can write."""
+MODEL_TYPES = ("llama", "mistral")
+"""That mlx-lm can write. It takes mixtral too, but names its experts, which it stacks, as no other program does."""
 FILE = "model-f16.gguf"
 Value: TypeAlias = "str | list[str] | mx.array"
 
@@ -68,7 +68,8 @@ def write_gguf(fused: FusedModel, folder: Path, say: Say) -> None:
         UserError: a weight is too large for half precision, or the file is not what was written.
         OSError, RuntimeError: it cannot be written.
     """
-    weights = {name: _halved(tensor) for name, tensor in cast(list[tuple[str, mx.array]], _parameters(fused))}
+    flat: list[tuple[str, mx.array]] = tree_flatten(fused.model.parameters())  # type: ignore[no-untyped-call, assignment]
+    weights = {name: _halved(tensor) for name, tensor in flat}
     config = dict(fused.config)
     rope = config.get("rope_parameters")
     if isinstance(rope, dict) and "rope_theta" in rope:  # where newer configs keep it, mlx-lm's writer does not look
@@ -144,10 +145,6 @@ def _chat_template(base: Path) -> str | None:
         return apart.read_text("utf-8")
     template = json.loads(config.read_bytes()).get("chat_template") if config.is_file() else None
     return template if isinstance(template, str) else None
-
-
-def _parameters(fused: FusedModel) -> object:
-    return tree_flatten(fused.model.parameters())  # type: ignore[no-untyped-call]
 
 
 def _halved(tensor: mx.array) -> mx.array:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -154,6 +155,16 @@ def test_a_stopped_one_goes_on_with_its_weights_and_says_what_that_is(
     assert "of other settings, data or model: not used" in printed
     assert "When this training is done, it is moved" in printed
     assert (RunFolder(run).replaced / "1" / "adapters.safetensors").read_bytes() == first
+
+
+def test_killed_after_the_last_step_it_only_writes_the_adapter(start: Start) -> None:
+    made, run = start("run")
+    worker.work(made)
+    wanted = (run / "adapter" / "adapters.safetensors").read_bytes()
+    shutil.rmtree(run / "adapter")
+    worker.work(start("run")[0])
+    assert (run / "adapter" / "adapters.safetensors").read_bytes() == wanted
+    assert [line["step"] for line in steps_of(run)] == list(range(1, 13))
 
 
 def test_a_damaged_file_of_weights_is_passed_over(start: Start, capsys: pytest.CaptureFixture[str]) -> None:
