@@ -413,8 +413,10 @@ def _sections() -> dict[str, type[Section]]:
 def _known(name: str, place: str) -> None:
     if name in (known := names()):
         return
-    same = [other for other in known if other.partition(".")[2] == name.rpartition(".")[2]]
-    near = same or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    section, _, key = name.rpartition(".")
+    same = [other for other in known if other.partition(".")[2] == key]
+    longer = [other for other in known if other.startswith(f"{section}.") and key in other.partition(".")[2].split("_")]
+    near = same or longer or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"The sections are {', '.join(_sections())}."
     raise UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
 
