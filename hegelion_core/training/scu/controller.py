@@ -34,6 +34,8 @@ class ControllerState(msgspec.Struct, frozen=True, kw_only=True):
     """Discounted sum of what the optimizer adds to the distance in a step, per unit of β (decoupled law)."""
     steps: float = 0.0
     """Discounted number of steps (decoupled law)."""
+    beta: float = 0.0
+    """Of the last step (decoupled law)."""
 
 
 @dataclass(frozen=True)

@@ -56,8 +56,10 @@ class Plant:
         return states
 
 
-def decoupled_law(target: float = 0.02, lambda_init: float = 1.0, prior: Prior = PRIOR) -> DecoupledLaw:
-    return DecoupledLaw(prior, target, kp=0.8, ki=0.15, lambda_init=lambda_init)
+def decoupled_law(
+    target: float = 0.02, lambda_init: float = 1.0, prior: Prior = PRIOR, every: int = 10
+) -> DecoupledLaw:
+    return DecoupledLaw(prior, target, kp=0.8, ki=0.15, lambda_init=lambda_init, update_every=every)
 
 
 def published_law(target: float = 0.01, lambda_init: float = 1.0) -> PublishedLaw:
@@ -92,7 +94,7 @@ def test_the_measures_are_their_formulas() -> None:
     learned=st.floats(0, 0.7),
     seed=st.integers(0, 1000),
 )
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 def test_an_attainable_target_is_reached_in_a_fifth_and_held(
     target: float,
     every: int,
@@ -104,13 +106,13 @@ def test_an_attainable_target_is_reached_in_a_fifth_and_held(
     seed: int,
 ) -> None:
     goal = math.sqrt(2.0 * target / (1 - target))
-    law = decoupled_law(target, prior=replace(PRIOR, tokens_per_epoch=tokens))
+    law = decoupled_law(target, prior=replace(PRIOR, tokens_per_epoch=tokens), every=every)
     plant = Plant(goal / steps_to_target, slowing, floor, learned)
     states = plant.run(law, 500, every, seed)
     low, high = law.lambda_bounds
     late = states[100:]
     errors = [abs((state.s_hat or 0) / target - 1) for state in late]
-    assert np.mean(errors) < 0.1
+    assert np.mean(errors) < 0.07
     # The average itself rests on some 14 rows, which differ by 15 % here: 0.15 / √14 is 4 %, three times that 12 %.
     assert np.quantile(errors, 0.95) < 0.16
     assert all(low < state.lam < high for state in late)
@@ -136,7 +138,7 @@ def test_at_a_bound_the_integral_does_not_wind_up() -> None:
     law = decoupled_law(0.02)
     low, high = law.lambda_bounds
     near = 2.0 * 0.02 / 0.98
-    for lam, r_squared in ((low, near / 1.5), (high, near * 1.5)):
+    for lam, r_squared in ((low, near / 1.2), (high, near * 1.2)):
         state = ControllerState(lam=lam, s_hat=0.02, bits=200, tokens=100, steps=10, distance=math.sqrt(r_squared))
         state = law.observe(state, Measured(2.0, r_squared, 1), RATE)
         assert law.update(state).integral == 0
@@ -149,7 +151,7 @@ def test_more_s_than_wanted_means_more_pull() -> None:
 
     def lambda_at(s: float) -> float:
         r = math.sqrt(2.0 * s / (1 - s))
-        state = ControllerState(lam=5.0, s_hat=s, bits=200, tokens=100, steps=10, drive=50.0, distance=r)
+        state = ControllerState(lam=5.0, s_hat=s, bits=200, tokens=100, steps=10, drive=50.0, beta=1e-3, distance=r)
         return law.update(state).lam
 
     low, right, high = map(lambda_at, (0.01, 0.02, 0.04))

@@ -1,7 +1,8 @@
-"""Students that can be trained in minutes: small Llamas, pretrained here on the docstrings of Python's own library.
+"""Students that can be trained in minutes, and rows for them.
 
-A random model has nothing that an adapter could build on. These have learned English and the form of a chat, from rows
-like those that they will be trained on, so their loss falls and their gradients shrink as in a real training.
+The students are small Llamas, pretrained here on the docstrings of Python's own library: a random model has nothing
+that an adapter could build on. These have learned English and the form of a chat. The rows to train them on are 36
+short dialectical answers, written for this, which are new to them in form and content.
 """
 
 from __future__ import annotations
@@ -52,20 +53,31 @@ class Size:
 
 @dataclass(frozen=True)
 class Entry:
-    """What a part of Python's library says of itself."""
+    """A question and its answer."""
 
     name: str
-    """``module.function`` or ``module.Class.method``."""
+    question: str
     text: str
 
     @property
     def prompt(self) -> str:
         """The question, in ChatML, up to where the answer begins."""
-        return f"{START}user\nWhat does {self.name} do?{END}\n{START}assistant\n"
+        return f"{START}user\n{self.question}{END}\n{START}assistant\n"
 
     def row(self) -> dict[str, object]:
         """A line of a training file."""
         return {"id": self.name, "text": f"{self.prompt}{self.text}{END}\n", "answer_start": len(self.prompt)}
+
+
+def dialectic_rows() -> list[Entry]:
+    """The 36 answers, each to another question."""
+    lines = Path(__file__).with_name("dialectic_rows.jsonl").read_text("utf-8").splitlines()
+    return [_dialectic(number, json.loads(line)) for number, line in enumerate(lines)]
+
+
+def _dialectic(number: int, parts: dict[str, str]) -> Entry:
+    thought = "\n".join(f"**{name.upper()}**: {parts[name]}" for name in ("thesis", "antithesis", "synthesis"))
+    return Entry(f"dialectic-{number}", parts["query"], f"<thought>\n{thought}\n</thought>\n{parts['answer']}")
 
 
 def entries() -> list[Entry]:
@@ -91,11 +103,11 @@ def _documented(node: ast.AST, name: str) -> Iterator[Entry]:
         inner = f"{name}.{child.name}"
         text = (ast.get_docstring(child) or "").strip()
         if 40 <= len(text) <= 1000 and text.isascii():
-            yield Entry(inner, text)
+            yield Entry(inner, f"What does {inner} do?", text)
         yield from _documented(child, inner)
 
 
-def choose(count: int, seed: int) -> list[Entry]:
+def docstring_rows(count: int, seed: int) -> list[Entry]:
     """``count`` entries of the modules that pretraining leaves out, the same for the same seed."""
     fitting = [entry for entry in entries() if entry.name.split(".")[0] in LEFT_OUT]
     return random.Random(seed).sample(fitting, count)
