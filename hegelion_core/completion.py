@@ -17,8 +17,9 @@ from hegelion_core import workspace
 from hegelion_core.events import Stage
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
+from hegelion_core.run import HOW
 from hegelion_core.run_state import RunState
-from hegelion_core.settings import DEFAULT_LIMIT, Settings
+from hegelion_core.settings import DEFAULT_LIMIT, Settings, TrainingSettings
 from hegelion_core.workspace import RunFolder, Workspace
 
 
@@ -111,7 +112,8 @@ def _hash(*parts: BaseModel | str | Path) -> str:
     for part in parts:
         match part:
             case BaseModel():
-                digest.update(msgspec.json.encode(part.model_dump(mode="json"), order="sorted"))
+                how = HOW["training"] if isinstance(part, TrainingSettings) else set()
+                digest.update(msgspec.json.encode(part.model_dump(mode="json", exclude=how), order="sorted"))
             case Path():
                 digest.update(workspace.sha256(part).encode())
             case _:

@@ -321,12 +321,46 @@ class CheckpointSaved(Event, frozen=True):
     path: str
 
 
+class TrainingSampleWritten(Event, frozen=True):
+    """The student, as it is at this step, answered a held-out prompt; the file of the run holds all of it."""
+
+    step: int
+    row: str
+    """Id of the held-out row."""
+    answer: str
+    """Its beginning."""
+    complete_trace: bool = False
+
+
+class MemoryExhausted(Event, frozen=True):
+    """A worker ended because it could not get the memory that it needed."""
+
+    detail: str
+
+
+class TrainingRestarted(Event, frozen=True):
+    """The trainer died and is started again at its last checkpoint, with these sizes."""
+
+    reason: str
+    step: int
+    """Of the checkpoint; 0: there is none."""
+    micro_batch_size: int
+    """Rows that pass the model at a time."""
+    accumulation: int
+    """Micro-batches of an optimizer step."""
+    max_seq_length: int
+
+
 class TrainingFinished(Event, frozen=True):
     """The adapter is written."""
 
     steps: int
     adapter_path: str
     seconds: float
+    kept_step: int = 0
+    """The step whose weights it holds; 0: not said."""
+    kept_loss: float | None = None
+    """Their validation loss, if it was measured."""
 
 
 # Evaluation
@@ -398,6 +432,9 @@ AnyEvent = (
     | StepReported
     | ValidationReported
     | CheckpointSaved
+    | TrainingSampleWritten
+    | MemoryExhausted
+    | TrainingRestarted
     | TrainingFinished
     | EvaluationProgressed
     | EvaluationFinished

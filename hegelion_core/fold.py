@@ -15,6 +15,7 @@ from hegelion_core.events import Stage
 from hegelion_core.run_state import (
     MAX_NOTICES,
     MAX_POINTS,
+    MAX_SAMPLES,
     RATE_LEAST,
     RATE_MOST,
     RATE_SECONDS,
@@ -321,6 +322,17 @@ def _validation_reported(state: RunState, event: e.ValidationReported) -> RunSta
 @_on(e.CheckpointSaved)
 def _checkpoint_saved(state: RunState, event: e.CheckpointSaved) -> RunState:
     return replace(state, checkpoint=event)
+
+
+@_on(e.TrainingSampleWritten)
+def _training_sample_written(state: RunState, event: e.TrainingSampleWritten) -> RunState:
+    earlier = tuple(s for s in state.training_samples if (s.step, s.row) != (event.step, event.row))
+    return replace(state, training_samples=(*earlier, event)[-MAX_SAMPLES:])
+
+
+@_on(e.TrainingRestarted)
+def _training_restarted(state: RunState, event: e.TrainingRestarted) -> RunState:
+    return replace(state, restarted=event)
 
 
 @_on(e.TrainingFinished)

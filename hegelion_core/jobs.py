@@ -32,6 +32,15 @@ def environment(environ: Mapping[str, str]) -> dict[str, str]:
     return {k: v for k, v in environ.items() if k.startswith(_HUB) or not CREDENTIAL_NAME.search(k)}
 
 
+class WorkerDied(UserError):
+    """A worker ended without saying why, or for want of memory."""
+
+    def __init__(self, message: str, hint: str, code: int, *, out_of_memory: bool) -> None:
+        """``code`` as in ``subprocess``; ``out_of_memory``: it said so itself."""
+        super().__init__(message, hint)
+        self.code, self.out_of_memory = code, out_of_memory
+
+
 class Jobs:
     """Runs workers of one run, one after another."""
 
@@ -45,15 +54,25 @@ class Jobs:
         self._log = log
 
     async def run(
-        self, name: str, module: str, *, logs: Path | None = None, arguments: Mapping[str, str] | None = None
+        self,
+        name: str,
+        module: str,
+        *,
+        logs: Path | None = None,
+        arguments: Mapping[str, str] | None = None,
+        settings: Settings | None = None,
     ) -> None:
         """Run a worker to its end; its events are published as they come. Cancelling stops it cleanly.
 
+        Args:
+            settings: in place of the run's own.
+
         Raises:
-            UserError: the worker's own, or that it died and how.
+            UserError: the worker's own.
+            WorkerDied: how it died.
         """
         logs = logs or self._place.logs / f"{name}.log"
-        job = write_job(name, self._place, self._run, self._settings, arguments or {})
+        job = write_job(name, self._place, self._run, settings or self._settings, arguments or {})
         begun = time.monotonic()
         child = await self._supervisor.spawn(
             name,
@@ -64,6 +83,7 @@ class Jobs:
         )
         self._log.publish(events.ChildStarted(name=name, pid=child.pid))
         failure: events.WorkerFailed | None = None
+        exhausted: events.MemoryExhausted | None = None
         try:
             async for lines in follow(self._run.reports(name), lambda: not child.running):
                 for line in lines:
@@ -71,6 +91,7 @@ class Jobs:
                     if isinstance(event, events.WorkerFailed):
                         failure = event
                     else:
+                        exhausted = event if isinstance(event, events.MemoryExhausted) else exhausted
                         self._log.publish(event)
             code = await child.wait()
         finally:
@@ -82,7 +103,10 @@ class Jobs:
         if failure is not None:
             raise UserError(failure.message, failure.hint, ExitCode(failure.exit_code))
         if code != 0:
-            raise UserError(f"{name} {_how_it_ended(code)}{_last_line(logs)}", f"Its last lines are in {logs}.")
+            how = (
+                f" ran out of memory: {exhausted.detail}." if exhausted else f" {_how_it_ended(code)}{_last_line(logs)}"
+            )
+            raise WorkerDied(name + how, f"Its last lines are in {logs}.", code, out_of_memory=exhausted is not None)
 
 
 def write_job(name: str, place: Workspace, run: RunFolder, settings: Settings, arguments: Mapping[str, str]) -> Path:

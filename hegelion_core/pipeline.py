@@ -7,7 +7,7 @@ import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 
-from hegelion_core import checklist, events, workspace
+from hegelion_core import checklist, events, pressure, workspace
 from hegelion_core.completion import Completion
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
@@ -17,12 +17,13 @@ from hegelion_core.generation.generator import Generator
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.sources import is_light, prepare
 from hegelion_core.generation.store import SampleStore
-from hegelion_core.jobs import Jobs
+from hegelion_core.jobs import Jobs, WorkerDied
 from hegelion_core.redaction import Redactor
 from hegelion_core.settings import Settings, TeacherSettings
 from hegelion_core.supervisor import Supervisor
 from hegelion_core.teachers.choose import make_teacher
 from hegelion_core.teachers.teacher import Teacher, TeacherFault
+from hegelion_core.training.restarts import Restarts, Sizes, cause_of
 from hegelion_core.workspace import RunFolder, Workspace
 
 _GUIDE_NAMES = (("generator_ultrafeedback.log", "generator_pid.txt"), ("generator_instance2.log", "generator2_pid.txt"))
@@ -212,8 +213,45 @@ class Pipeline:
         return f"{self._log.state.rows} rows"
 
     async def _train(self) -> str:
-        await self._jobs.run("train", "hegelion_core.training.worker", logs=self._place.train_log)
+        """Train; a trainer that dies is started again at its last checkpoint, smaller if memory ran out."""
+        training = self._settings.training
+        sizes, before = Sizes.of(training), self._log.state.restarted
+        if before is not None:  # what was too much for this run before still is
+            sizes = sizes.within(Sizes(before.micro_batch_size, before.max_seq_length))
+        restarts = Restarts(sizes, allow_shorter=training.allow_shorter)
+        while True:
+            killed_before = pressure.oom_kills()
+            settings = self._settings.model_copy(update={"training": restarts.sizes.applied_to(training)})
+            try:
+                await self._jobs.run(
+                    "train", "hegelion_core.training.worker", logs=self._place.train_log, settings=settings
+                )
+                break
+            except WorkerDied as death:
+                self._restart_training(restarts, death, killed_before)
         return f"{trained.steps} steps" if (trained := self._log.state.trained) else ""
+
+    def _restart_training(self, restarts: Restarts, death: WorkerDied, killed_before: int | None) -> None:
+        """Decide and say with which sizes training goes on.
+
+        Raises:
+            UserError: it cannot.
+        """
+        pressed = pressure.oom_kills() != killed_before or pressure.read_pressure(self._run.path, 0).level != "normal"
+        cause = cause_of(death.code, said_so=death.out_of_memory, pressed=pressed)
+        step = saved.step if (saved := self._log.state.checkpoint) else 0
+        if not restarts.after(cause, step):
+            raise death if cause == "other" else _no_smaller(restarts.sizes, death)
+        sizes, batch = restarts.sizes, self._settings.training.batch_size
+        self._log.publish(
+            events.TrainingRestarted(
+                reason=death.message.rstrip("."),
+                step=step,
+                micro_batch_size=sizes.micro_batch,
+                accumulation=sizes.accumulation(batch),
+                max_seq_length=sizes.length,
+            )
+        )
 
     async def _evaluate(self) -> str:
         await self._jobs.run("evaluate", "hegelion_core.evaluation.worker")
@@ -238,6 +276,14 @@ class Pipeline:
         finally:
             for path in pids:
                 path.unlink(missing_ok=True)
+
+
+def _no_smaller(sizes: Sizes, death: WorkerDied) -> UserError:
+    return UserError(
+        f"{death.message.rstrip('.')}. It had a row at a time, of at most {sizes.length} tokens: the least there is.",
+        "Make memory free; or train fewer layers (--num-layers) or shorter rows (--max-seq-length, --allow-shorter). "
+        "The same command goes on at the last checkpoint.",
+    )
 
 
 def sampling(settings: TeacherSettings) -> dict[str, object]:

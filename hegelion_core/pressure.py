@@ -92,6 +92,12 @@ def parse_psi(text: str) -> float | None:
     return float(found[1]) if found else None
 
 
+def oom_kills() -> int | None:
+    """How many processes the Linux kernel has ended for want of memory since it started; ``None``: it does not say."""
+    found = re.search(r"^oom_kill (\d+)$", _text(Path("/proc/vmstat")), re.MULTILINE | re.ASCII)
+    return int(found[1]) if found else None
+
+
 def within_cgroup(memory: Memory, membership: str, mount: Path) -> Memory:
     """``memory`` within the tightest limit of this process's cgroup and those above it, version 1 or 2.
 

@@ -31,14 +31,17 @@ _RELEVANT: dict[Kind, tuple[str, ...]] = {
     "train": ("conversion", "training"),
     "evaluate": ("conversion", "training", "evaluation"),
 }
-_HOW = {
+HOW = {
     "generation": {
         *("instances", "max_attempts", "first_line_timeout", "silence_timeout", "total_timeout", "quota_wait")
     },
     "teacher": {"batch", "key_variable"},
-    "training": {"report_every"},
+    "training": {
+        *("report_every", "sample_every", "sample_prompts", "sample_tokens"),
+        *("memory_limit", "allow_shorter", "micro_batch_size"),
+    },
 }
-"""Settings that do not change what a run makes."""
+"""Settings that do not change what a run makes, but for rounding."""
 
 
 class CoreLock:
@@ -98,9 +101,7 @@ def identify(place: Workspace, settings: Settings, kind: Kind) -> str:
     """Eight hex digits: a hash of the settings that matter and of the content of input files."""
     tree = {
         section: {
-            k: v
-            for k, v in getattr(settings, section).model_dump(mode="json").items()
-            if k not in _HOW.get(section, ())
+            k: v for k, v in getattr(settings, section).model_dump(mode="json").items() if k not in HOW.get(section, ())
         }
         for section in _RELEVANT[kind]
     }

@@ -19,6 +19,8 @@ RATE_SECONDS, RATE_LEAST, RATE_MOST = 600.0, 20, 200
 MAX_POINTS = 4096
 """Reported steps that a state keeps; beyond, every second one of the older half is dropped."""
 MAX_NOTICES = 50
+MAX_SAMPLES = 8
+"""Sample answers of a training that a state keeps, the last ones."""
 
 
 class StageState(msgspec.Struct, frozen=True):
@@ -120,6 +122,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     steps: tuple[e.StepReported, ...] = ()
     validations: tuple[e.ValidationReported, ...] = ()
     checkpoint: e.CheckpointSaved | None = None
+    training_samples: tuple[e.TrainingSampleWritten, ...] = ()
+    restarted: e.TrainingRestarted | None = None
+    """The last restart of the trainer, whose sizes hold for the rest of the run."""
     trained: e.TrainingFinished | None = None
 
     evaluation_progress: e.EvaluationProgressed | None = None

@@ -55,7 +55,37 @@ def _usable_url(value: str) -> str:
     return value
 
 
+def _usable_limit(value: str) -> str:
+    try:
+        memory_bytes(value, 1 << 40)
+    except ValueError:
+        raise ValueError("GiB such as 12, or a share such as 75%, is needed") from None
+    return value
+
+
+def memory_bytes(limit: str, total: int) -> int:
+    """A memory limit in bytes.
+
+    Args:
+        limit: GiB (``12`` or ``1.5GiB``), or a share of ``total`` (``75%``).
+        total: bytes of the machine's memory.
+
+    Raises:
+        ValueError: it is neither, or nothing, or more than all.
+    """
+    if limit.endswith("%"):
+        share = float(limit[:-1])
+        if not 0 < share <= 100:
+            raise ValueError(limit)
+        return int(total * share / 100)
+    size = float(limit.removesuffix("GiB"))
+    if not 0 < size < 1 << 20:
+        raise ValueError(limit)
+    return int(size * (1 << 30))
+
+
 Url = Annotated[str, AfterValidator(_usable_url)]
+MemoryLimit = Annotated[str, BeforeValidator(str), AfterValidator(_usable_limit)]
 FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
 
@@ -142,6 +172,12 @@ class TrainingSettings(Section):
         Path("artifacts/adapters/hegelion_1.5b_v1"), description="where the adapter is written"
     )
     batch_size: int = Field(4, ge=1, le=1024, description="rows an optimizer step sees")
+    micro_batch_size: int | None = Field(
+        None,
+        ge=1,
+        le=1024,
+        description="rows of a step that pass the model at a time; none: all; fewer need less memory",
+    )
     iters: int = Field(500, ge=1, description="optimizer steps")
     lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
     max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")
@@ -168,7 +204,28 @@ class TrainingSettings(Section):
     report_every: int = Field(10, ge=1, description="optimizer steps between Step lines")
     checkpoint_every: int = Field(25, ge=1, description="optimizer steps between checkpoints")
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the prompts held out from training")
+    validate_every: int | None = Field(
+        None, ge=1, description="optimizer steps between validations; none: as many as between checkpoints"
+    )
+    keep: Literal["best", "last"] = Field(
+        "best", description="weights that become the adapter: of the best validation, or of the last step"
+    )
+    patience: int = Field(0, ge=0, description="validations without improvement after which training stops; 0: never")
+    sample_every: int = Field(100, ge=0, description="optimizer steps between sample answers; 0: none")
+    sample_prompts: int = Field(2, ge=1, le=32, description="held-out prompts that are answered while training")
+    sample_tokens: int = Field(200, ge=1, description="tokens that a sample answer may have")
+    memory_limit: MemoryLimit | None = Field(
+        None, description="memory of the trainer: GiB, such as 12, or a share of the machine's, such as 75%"
+    )
+    allow_shorter: bool = Field(
+        False, description="cut rows shorter where memory runs out with one row at a time; otherwise training fails"
+    )
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and split")
+
+    @property
+    def validation_interval(self) -> int:
+        """Optimizer steps between validations."""
+        return self.validate_every or self.checkpoint_every
 
     @property
     def counts_from_zero(self) -> bool:

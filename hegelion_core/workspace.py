@@ -10,6 +10,7 @@ import errno
 import fcntl
 import hashlib
 import os
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -101,6 +102,26 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def save_request(self) -> Path:
+        """Whoever makes this file gets a checkpoint of the training that runs, which removes it then."""
+        return self.path / "save"
+
+    @property
+    def training_samples(self) -> Path:
+        """Answers to a few held-out prompts while training, one JSON object a line."""
+        return self.path / "training_samples.jsonl"
+
+    @property
+    def best_adapter(self) -> Path:
+        """The best adapter of a training that failed."""
+        return self.path / "best"
+
+    @property
+    def replaced(self) -> Path:
+        """Adapters that lay at the adapter path before."""
+        return self.path / "replaced"
+
+    @property
     def prompts(self) -> Path:
         """The prompts in the order in which they are asked."""
         return self.path / "prompts.jsonl"
@@ -167,6 +188,24 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
         beside.unlink(missing_ok=True)
     if durable:
         sync_folder(path.parent)
+
+
+def sweep(folder: Path) -> None:
+    """Remove what writers that were killed left beside the files that they meant to replace."""
+    for path in folder.glob(".*"):
+        found = re.fullmatch(r"\..+\.(\d+)\.(tmp|link|safetensors)", path.name)
+        if found and not _alive(int(found[1])):
+            path.unlink(missing_ok=True)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass
+    return True
 
 
 def sync_folder(path: Path) -> None:

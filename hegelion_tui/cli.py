@@ -41,6 +41,7 @@ COMMANDS = {
     "quality": ("hegelion_core.commands.quality", "Report on a whole sample file: duplicates, lengths, reasons."),
     "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
+    "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
     "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
 }
 """Name to module and one line of help; a module is imported when its command is used."""

@@ -97,6 +97,7 @@ TEACHER: Option[Any] = together(
 TRAINING: Option[Any] = together(
     setting("--adapter-path", "training.adapter_path", "Folder of the adapter."),
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
+    setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
     setting("--lr", "training.lr", "Learning rate."),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
@@ -114,6 +115,15 @@ TRAINING: Option[Any] = together(
     setting("--prior-sigma", "training.prior_sigma", "Standard deviation of the prior on a LoRA weight."),
     setting("--tokens-per-epoch", "training.tokens_per_epoch", "N of the SCU formulas; default: counted."),
     setting("--scu-update-freq", "training.scu_update_freq", "Optimizer steps between updates of lambda."),
+    setting(
+        "--keep", "training.keep", "'best' (default: of the best validation) or 'last' weights become the adapter."
+    ),
+    setting("--validate-every", "training.validate_every", "Optimizer steps between validations [as checkpoints]."),
+    setting("--checkpoint-every", "training.checkpoint_every", "Optimizer steps between checkpoints [25]."),
+    setting("--patience", "training.patience", "Stop after so many validations without improvement [0: never]."),
+    setting("--sample-every", "training.sample_every", "Optimizer steps between sample answers [100; 0: none]."),
+    setting("--memory-limit", "training.memory_limit", "Memory of the trainer: GiB (12) or a share (75%)."),
+    switch("--allow-shorter", "training.allow_shorter", "Cut rows shorter if one at a time does not fit in memory."),
 )
 TEMPLATE: Option[Any] = setting(
     "--template", "conversion.template", "'student' (the student's own chat template) or 'chatml'."

@@ -273,8 +273,23 @@ def _(event: e.CheckpointSaved, state: RunState) -> str:
 
 
 @describe.register
+def _(event: e.TrainingSampleWritten, state: RunState) -> str:
+    return f"  sample answer at step {event.step}: {printable(event.answer[:100])}"
+
+
+@describe.register
+def _(event: e.TrainingRestarted, state: RunState) -> str:
+    begin = f"at the checkpoint of step {event.step}" if event.step else "from the beginning"
+    return (
+        f"  {event.reason}; training starts again {begin}: {event.micro_batch_size} rows at a time, "
+        f"{event.accumulation} times a step, rows of at most {event.max_seq_length} tokens"
+    )
+
+
+@describe.register
 def _(event: e.TrainingFinished, state: RunState) -> str:
-    return "Training complete."
+    kept = f" The adapter is that of step {event.kept_step} of {event.steps}." if event.kept_step else ""
+    return f"Training complete.{kept}"
 
 
 @describe.register

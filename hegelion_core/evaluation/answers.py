@@ -31,6 +31,7 @@ def answer_prompts(
     seed: int,
     progress: Callable[[int], None],
     stop: Callable[[], bool],
+    temperature: float = TEMPERATURE,
 ) -> list[GivenAnswer] | None:
     """Let a model continue generation prompts.
 
@@ -43,6 +44,7 @@ def answer_prompts(
         seed: of the sampler.
         progress: told the number of tokens that the answers have reached, every ``REPORT_EVERY`` tokens.
         stop: asked after each token.
+        temperature: of the sampler; 0 takes the likeliest token.
 
     Returns:
         An answer for each prompt, in order; none if ``stop()`` was true.
@@ -51,7 +53,7 @@ def answer_prompts(
     generator = BatchGenerator(
         model,
         stop_tokens=[[token] for token in tokenizer.eos_token_ids],
-        sampler=make_sampler(temp=TEMPERATURE),
+        sampler=make_sampler(temp=temperature),
         completion_batch_size=BATCH,
         prefill_batch_size=BATCH,
     )

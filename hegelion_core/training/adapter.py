@@ -27,13 +27,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
     Raises:
         UserError: the folder cannot be written.
     """
-    config = {
-        "fine_tune_type": "lora",
-        "num_layers": shape.num_layers,
-        "lora_parameters": shape.parameters(),
-        "model": base_model,
-    }
-    content = json.dumps(config, indent=2).encode() + b"\n"
+    content = adapter_config(shape, base_model)
     path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -50,6 +44,17 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
         ) from None
 
 
+def adapter_config(shape: LoraShape, base_model: str) -> bytes:
+    """The content of ``adapter_config.json``."""
+    config = {
+        "fine_tune_type": "lora",
+        "num_layers": shape.num_layers,
+        "lora_parameters": shape.parameters(),
+        "model": base_model,
+    }
+    return json.dumps(config, indent=2).encode() + b"\n"
+
+
 def save_arrays(path: Path, arrays: Weights) -> None:
     """Write a safetensors file, atomically and durably: ``mx.save_safetensors`` truncates in place.
 
@@ -59,7 +64,8 @@ def save_arrays(path: Path, arrays: Weights) -> None:
     beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")  # mlx insists on this suffix
     try:
         try:
-            mx.save_safetensors(str(beside), arrays)
+            # In order: mlx lays tensors out as they come, and the same ones must be the same bytes.
+            mx.save_safetensors(str(beside), dict(sorted(arrays.items())))
         except RuntimeError as error:  # what mlx makes of a failed write
             raise OSError(str(error)) from error
         fd = os.open(beside, os.O_RDWR)

@@ -41,6 +41,8 @@ class Row:
     """What the student reads and writes, from the begin token to the end token."""
     answer_start: int = 0
     """Character at which supervision begins; 0: everything is supervised."""
+    line: int = 0
+    """Of the file, counted from 1."""
 
 
 class _Line(msgspec.Struct, frozen=True):
@@ -56,14 +58,14 @@ def read_rows(path: Path) -> list[Row]:
         UserError: the file cannot be read, holds no row, or has a line that is no row (file and line number).
     """
     if path.is_dir():
-        raise UserError(f"{path}: is a folder, not a file.", "Give the JSONL file itself.", ExitCode.USAGE)
+        raise UserError(f"{path}: is a folder, not a file.", _file_within(path), ExitCode.USAGE)
     rows: list[Row] = []
     decoder = msgspec.json.Decoder(_Line)
     try:
         with path.open("rb") as file:
             for number, line in enumerate(file, start=1):
                 if content := line.removeprefix(b"\xef\xbb\xbf").strip():
-                    rows.append(_row(content, decoder, f"{path}, line {number}"))
+                    rows.append(_row(content, decoder, path, number))
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such file.", "Convert the samples first: hegelion-console convert.", ExitCode.USAGE
@@ -77,7 +79,19 @@ def read_rows(path: Path) -> list[Row]:
     return rows
 
 
-def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], where: str) -> Row:
+def _file_within(folder: Path) -> str:
+    """Which file of a folder of training data is meant, such as mlx-lm's ``train.jsonl``."""
+    found = sorted(path for path in folder.rglob("*.jsonl") if path.is_file())[:20]
+    named = [path for path in found if path.stem == "train"] or found
+    if named:
+        return f"Give the file itself: {named[0]}"
+    if any(folder.rglob("*.arrow")):
+        return "It is a data set as save_to_disk writes it; export its rows as JSON lines with a text (to_json)."
+    return "Give a JSONL file, each of whose lines holds a text."
+
+
+def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], path: Path, number: int) -> Row:
+    where = f"{path}, line {number}"
     try:
         line = decoder.decode(content)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
@@ -94,7 +108,7 @@ def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], where: str) -> Ro
             ExitCode.USAGE,
         )
     name = _digest(line.text) if line.id is None else str(line.id)
-    return Row(name, line.text, start)
+    return Row(name, line.text, start, number)
 
 
 def split_rows(rows: Sequence[Row], share: float, seed: int) -> tuple[list[Row], list[Row]]:
@@ -141,6 +155,8 @@ class TokenRow:
 
     ids: Ints
     start: int
+    line: int = 0
+    """Of the training file, counted from 1."""
 
     @property
     def supervised(self) -> int:
@@ -213,7 +229,7 @@ def encode_rows(rows: Iterable[Row], encode: Encode, max_seq_length: int) -> Enc
         ids, start = encode(row)
         excess = max(0, len(ids) - max_seq_length)
         tokens = np.asarray(ids[:1] + ids[1 + excess :], dtype=np.int32)
-        token_row = TokenRow(tokens, max(1, start - excess))
+        token_row = TokenRow(tokens, max(1, start - excess), row.line)
         if token_row.supervised <= 0:
             skipped += 1
             continue
@@ -246,6 +262,11 @@ class Batch:
         return int(self.weights.sum())
 
 
+def tokens_of(batches: Iterable[Batch]) -> int:
+    """Supervised tokens of several."""
+    return sum(batch.tokens for batch in batches)
+
+
 class BatchPlan:
     """Which rows each step sees, in batches of few shapes.
 
@@ -253,16 +274,21 @@ class BatchPlan:
     order that the seed and the epoch decide.
     """
 
-    def __init__(self, rows: Sequence[TokenRow], batch_size: int, seed: int) -> None:
+    def __init__(
+        self, rows: Sequence[TokenRow], batch_size: int, seed: int, micro_batch_size: int | None = None
+    ) -> None:
         """Plan over at least one row.
 
         Args:
-            batch_size: rows in a batch, at most.
+            batch_size: rows that an optimizer step sees, at most.
+            micro_batch_size: rows that pass the model at a time, at most; none: all of a step's.
         """
         self._rows = rows
         self._seed = seed
+        self._micro = micro_batch_size or batch_size
         self.batches_per_epoch = math.ceil(len(rows) / batch_size)
-        sizes = {len(part) for part in np.array_split(np.arange(len(rows)), self.batches_per_epoch)}
+        chunks = np.array_split(np.arange(len(rows)), self.batches_per_epoch)
+        sizes = {len(part) for chunk in chunks for part in self._split(chunk)}
         units = np.array([math.ceil((len(row.ids) - 1) / WIDTH_UNIT) for row in rows])
         self.widths = tuple(WIDTH_UNIT * unit for unit in best_widths(units, MAX_SHAPES // len(sizes)))
         self._class = np.searchsorted(self.widths, WIDTH_UNIT * units)
@@ -274,12 +300,12 @@ class BatchPlan:
         """Supervised tokens in one epoch: N of the SCU formulas."""
         return sum(row.supervised for row in self._rows)
 
-    def batch(self, step: int) -> Batch:
-        """The batch of an optimizer step; steps count from 1."""
+    def step(self, step: int) -> list[Batch]:
+        """What an optimizer step sees, in micro-batches; steps count from 1."""
         epoch, index = divmod(step - 1, self.batches_per_epoch)
         if self._epoch[0] != epoch:
             self._epoch = (epoch, self._order(epoch))
-        return self._make(self._epoch[1][index])
+        return [self._make(part) for part in self._split(self._epoch[1][index])]
 
     @property
     def padded_tokens(self) -> int:
@@ -293,7 +319,10 @@ class BatchPlan:
 
     def every_row_once(self) -> Iterable[Batch]:
         """The batches of one epoch, for validation."""
-        return (self.batch(step) for step in range(1, self.batches_per_epoch + 1))
+        return (batch for step in range(1, self.batches_per_epoch + 1) for batch in self.step(step))
+
+    def _split(self, chosen: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
+        return np.array_split(chosen, math.ceil(len(chosen) / self._micro))
 
     def _order(self, epoch: int) -> list[npt.NDArray[np.intp]]:
         generator = np.random.default_rng([self._seed, epoch])

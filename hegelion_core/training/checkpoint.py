@@ -1,9 +1,9 @@
 """Checkpoints: all that a training needs to go on exactly where it was, written so that a kill never spoils one.
 
-``checkpoints/step-N/`` holds the LoRA weights, the reference, the optimizer's state, the rest as JSON, and a manifest
-with a SHA-256 for each file. It is written as ``step-N.tmp`` and renamed when whole; ``latest`` is a link to the
-newest. Batches are a pure function of seed and step, and NumPy's and Python's random states are not used: there is
-nothing of them to keep.
+``checkpoints/step-N/`` holds the LoRA weights, those of the best validation, the reference, the optimizer's state, the
+rest as JSON, and a manifest with a SHA-256 for each file. It is written as ``step-N.tmp`` and renamed when whole;
+``latest`` is a link to the newest, for people. Batches are a pure function of seed and step, and NumPy's and Python's
+random states are not used: there is nothing of them to keep.
 """
 
 from __future__ import annotations
@@ -22,11 +22,15 @@ from hegelion_core import workspace
 from hegelion_core.errors import UserError
 from hegelion_core.training.adapter import WEIGHTS, save_arrays
 from hegelion_core.training.lora import Weights
+from hegelion_core.training.metrics import StepMetrics
+from hegelion_core.training.progress import Standing
 from hegelion_core.training.scu.controller import ControllerState
 
-SCHEMA = 1
+SCHEMA = 2
 KEPT = 2
-REFERENCE, OPTIMIZER, STATE, MANIFEST = "reference.safetensors", "optimizer.safetensors", "state.json", "manifest.json"
+REFERENCE, OPTIMIZER, BEST = "reference.safetensors", "optimizer.safetensors", "best.safetensors"
+STATE, MANIFEST = "state.json", "manifest.json"
+ALWAYS = {WEIGHTS, REFERENCE, OPTIMIZER, STATE}
 
 
 class Identity(msgspec.Struct, frozen=True):
@@ -46,10 +50,15 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     controller: ControllerState
     random_key: tuple[int, int]
-    best_step: int = 0
-    best_validation: float | None = None
+    tokens_per_epoch: int
+    """N of the SCU formulas, which stays what it was, even if rows are cut shorter later."""
+    standing: Standing = Standing()
+    tokens: int = 0
+    """Supervised tokens seen so far."""
     seconds: float = 0.0
     """Spent on the steps so far."""
+    pending: StepMetrics | None = None
+    """The last step, if what is due after it was not done yet."""
 
 
 class Manifest(msgspec.Struct, frozen=True, kw_only=True):
@@ -58,7 +67,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     schema: int
     identity: Identity
     environment: dict[str, str]
-    """Processor, mlx and BLAS: the same bits are promised only where these are the same."""
+    """What decides rounding, such as processor and BLAS: the same bits are promised only where all is the same."""
     files: dict[str, str]
     """File name to SHA-256."""
 
@@ -72,6 +81,13 @@ class Checkpoint:
     reference: Weights
     optimizer: Weights
     """The optimizer's state, flattened."""
+    best: Weights | None = None
+    """Those of the best validation, if they are wanted and there was one."""
+
+    def arrays(self) -> dict[str, Weights]:
+        """By file name."""
+        files = {WEIGHTS: self.weights, REFERENCE: self.reference, OPTIMIZER: self.optimizer}
+        return files if self.best is None else {**files, BEST: self.best}
 
 
 def save(folder: Path, checkpoint: Checkpoint, identity: Identity, environment: dict[str, str]) -> Path:
@@ -84,21 +100,21 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Identity, environment: 
     final = folder / f"step-{step}"
     beside = folder / f"step-{step}.tmp"
     try:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         beside.mkdir(parents=True)
-        save_arrays(beside / WEIGHTS, checkpoint.weights)
-        save_arrays(beside / REFERENCE, checkpoint.reference)
-        save_arrays(beside / OPTIMIZER, checkpoint.optimizer)
+        arrays = checkpoint.arrays()
+        for name, tensors in arrays.items():
+            save_arrays(beside / name, tensors)
         workspace.replace(beside / STATE, msgspec.json.encode(checkpoint.state))
-        files = {name: workspace.sha256(beside / name) for name in (WEIGHTS, REFERENCE, OPTIMIZER, STATE)}
+        files = {name: workspace.sha256(beside / name) for name in (*arrays, STATE)}
         manifest = Manifest(schema=SCHEMA, identity=identity, environment=environment, files=files)
         workspace.replace(beside / MANIFEST, msgspec.json.encode(manifest))
-        shutil.rmtree(final, ignore_errors=True)  # only there if it was passed over
+        _remove(final)  # only there if it was passed over, or saved before the last step was settled
         beside.rename(final)
         workspace.link(folder / "latest", final.name)
         workspace.sync_folder(folder)
     except OSError as error:
-        shutil.rmtree(beside, ignore_errors=True)
+        _remove(beside)
         raise UserError(
             f"{final}: the checkpoint cannot be written ({error.strerror or error}).",
             "Free some space and give the same command again; training goes on at the checkpoint before.",
@@ -119,8 +135,8 @@ def restore(
         path = folder / f"step-{step}"
         try:
             manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
-            damaged = [name for name, digest in manifest.files.items() if workspace.sha256(path / name) != digest]
-        except (OSError, msgspec.DecodeError):
+            damaged = _damaged(path, manifest)
+        except (OSError, ValueError, msgspec.DecodeError):
             damaged = [MANIFEST]
         if damaged:
             say(f"Checkpoint {path.name} is damaged ({', '.join(damaged)}): passed over.")
@@ -131,21 +147,31 @@ def restore(
         elif step > last_step:
             say(f"Checkpoint {path.name} is beyond the last step, {last_step}: not used.")
         else:
-            if manifest.environment != environment:
-                say("The checkpoint was written on another machine or version: training goes on, but not bit for bit.")
-            return _read(path)
+            names = sorted(manifest.environment.keys() | environment.keys())
+            if others := [name for name in names if manifest.environment.get(name) != environment.get(name)]:
+                say(f"The checkpoint was written with other {' and '.join(others)}: it goes on, but not bit for bit.")
+            return _read(path, manifest)
     return None
 
 
-def _read(path: Path) -> Checkpoint:
+def _damaged(path: Path, manifest: Manifest) -> list[str]:
+    """The files that are not as they were written."""
+    if not manifest.files.keys() >= ALWAYS:
+        return [MANIFEST]
+    whole = {name: (path / name).is_file() and workspace.sha256(path / name) for name in manifest.files}
+    return [name for name, digest in manifest.files.items() if whole[name] != digest]
+
+
+def _read(path: Path, manifest: Manifest) -> Checkpoint:
     checkpoint = Checkpoint(
         state=msgspec.json.decode((path / STATE).read_bytes(), type=State),
         weights=_load(path / WEIGHTS),
         reference=_load(path / REFERENCE),
         optimizer=_load(path / OPTIMIZER),
+        best=_load(path / BEST) if BEST in manifest.files else None,
     )
     # Loaded arrays stay backed by their file, which will be removed: read them now.
-    mx.eval(checkpoint.weights, checkpoint.reference, checkpoint.optimizer)
+    mx.eval(list(checkpoint.arrays().values()))
     return checkpoint
 
 
@@ -166,7 +192,15 @@ def _prune(folder: Path, newest: int) -> None:
     kept = sorted((step for step in _steps(folder) if step <= newest), reverse=True)[:KEPT]
     for path in folder.glob("step-*"):
         if path.name not in {f"step-{step}" for step in kept}:
-            shutil.rmtree(path, ignore_errors=True)
+            _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """A folder, or what stands in its place."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
 
 
 def _differences(theirs: Identity, ours: Identity) -> str:

@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol
 
 import mlx.core as mx
+import msgspec
 
 from hegelion_core import events
-from hegelion_core.errors import UserError
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import metrics
-from hegelion_core.training.loss import LossFunction, evaluate
+from hegelion_core.training.batching import Batch, tokens_of
+from hegelion_core.training.lora import Weights
+from hegelion_core.training.loss import Arrays, LossFunction, evaluate
+from hegelion_core.training.progress import Progress
 from hegelion_core.training.scu import measures
 from hegelion_core.training.scu.choice import choose_law
-from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult, learning_rate
 from hegelion_core.training.trunk import Feeder
 
@@ -29,6 +32,8 @@ class Files:
 
     checkpoints: Path
     metrics: Path
+    save_request: Path
+    """Whoever makes this file gets a checkpoint; it is removed when that is saved."""
 
 
 @dataclass(frozen=True)
@@ -38,21 +43,35 @@ class Surroundings:
     report: Callable[[events.Event], None]
     say: Callable[[str], None]
     stop_requested: Callable[[], bool]
+    watch_memory: Callable[[], None]
+    """Looks at memory after each step; raises ``MemoryError`` beyond a limit."""
     identity: checkpoints.Identity
     environment: dict[str, str]
 
 
-@dataclass
-class Progress:
-    """All that changes from step to step, beside the weights."""
+class Samples(Protocol):
+    """Sample answers of the model as it is now."""
 
-    step: int
-    controller: ControllerState
-    best_step: int = 0
-    best_validation: float | None = None
-    seconds: float = 0.0
-    unreported: list[metrics.StepMetrics] = field(default_factory=list)
-    saved_step: int = 0
+    def cut_back(self, step: int) -> None:
+        """Forget those that were written after ``step``."""
+        ...
+
+    def write(self, step: int) -> None:
+        """Write some, unless those of this step are there."""
+        ...
+
+
+class NotFinite(Exception):
+    """The loss, its gradient or the weights are not numbers any more."""
+
+    def __init__(self, step: int, rows: Sequence[int]) -> None:
+        """``rows`` are the token rows that the step saw."""
+        super().__init__(f"not finite at step {step}")
+        self.step, self.rows = step, rows
+
+
+class _StopAsked(Exception):
+    """A validation was left because of a request to stop."""
 
 
 class Training:
@@ -67,12 +86,16 @@ class Training:
         settings: TrainingSettings,
         files: Files,
         around: Surroundings,
+        samples: Samples | None = None,
     ) -> None:
         self._stepper, self._loss, self._rows, self._validation = stepper, loss, rows, validation
-        self._settings, self._files, self._around = settings, files, around
-        self.prior = measures.Prior(settings.prior_sigma, settings.tokens_per_epoch or rows.plan.tokens_per_epoch)
-        self.law = choose_law(settings, self.prior)
+        self._settings, self._files, self._around, self._samples = settings, files, around, samples
+        self._count_tokens(settings.tokens_per_epoch or rows.plan.tokens_per_epoch)
         self.progress = Progress(0, self.law.initial_state())
+
+    def _count_tokens(self, per_epoch: int) -> None:
+        self.prior = measures.Prior(self._settings.prior_sigma, per_epoch)
+        self.law = choose_law(self._settings, self.prior)
 
     def resume(self) -> None:
         """Go back to the newest checkpoint of this training, if there is one."""
@@ -81,57 +104,89 @@ class Training:
             files.checkpoints, around.identity, around.environment, self._settings.iters, around.say
         )
         step = found.state.step if found else 0
-        steps = metrics.cut_back(files.metrics, step)
+        settled = step if found is None or found.state.pending is None else step - 1
+        steps = metrics.cut_back(files.metrics, settled)
+        if self._samples is not None:
+            self._samples.cut_back(settled)
         if found is None:
             return
         self._stepper.restore(found.weights, found.reference, found.optimizer)
         checkpoints.restore_random_key(found.state.random_key)
-        reported = step - step % self._settings.report_every
+        self._count_tokens(found.state.tokens_per_epoch)
+        reported = settled - settled % self._settings.report_every
         self.progress = Progress(
             step=step,
             controller=found.state.controller,
-            best_step=found.state.best_step,
-            best_validation=found.state.best_validation,
+            standing=found.state.standing,
+            best=found.best,
+            tokens=found.state.tokens,
             seconds=found.state.seconds,
+            pending=found.state.pending,
             unreported=[done for done in steps if done.step > reported],
             saved_step=step,
         )
-        around.say(f"Resumed at step {step} of {self._settings.iters}.")
+        around.say(
+            f"Resumed at step {step} of {self._settings.iters}. It has seen {found.state.tokens:,} supervised tokens."
+        )
 
     def run(self) -> bool:
-        """Train up to the last step; whether it was reached (otherwise: asked to stop, a checkpoint is saved).
+        """Train to the end; whether it was reached (otherwise: asked to stop, a checkpoint is saved).
 
         Raises:
-            UserError: the loss is not a number (the last checkpoint is kept), or a file cannot be written.
+            UserError: a file cannot be written.
+            NotFinite: the loss is not a number any more; the last checkpoint is kept.
+            MemoryError: memory is over its limit.
         """
-        if self.progress.step == 0:
-            self._validate()
-        while self.progress.step < self._settings.iters:
-            if self._around.stop_requested():
-                if self.progress.step > self.progress.saved_step:
+        try:
+            if self.progress.step == 0 and self.progress.standing.start_loss is None:
+                self._validate()
+            self._settle()
+            while not self.finished:
+                if self._around.stop_requested():
                     self._save()
-                return False
-            self._advance()
+                    return False
+                self._advance()
+                self._settle()
+                self._watch_memory()
+        except _StopAsked:
+            self._save()
+            return False
         return True
+
+    @property
+    def finished(self) -> bool:
+        """Whether nothing is left to train."""
+        return self.progress.step >= self._settings.iters or self.out_of_patience
+
+    @property
+    def out_of_patience(self) -> bool:
+        """Whether validation has not improved for so long that training stops."""
+        return 0 < self._settings.patience <= self.progress.standing.unimproved
+
+    def chosen(self) -> tuple[int, Weights]:
+        """The step whose weights become the adapter, and these weights."""
+        progress = self.progress
+        if self._settings.keep == "best" and progress.best is not None:
+            return progress.standing.best_step, progress.best
+        return progress.step, self._stepper.weights()
 
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batch, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
         lam, forces = progress.controller.lam, self.law.forces(progress.controller, lr)
         result = self._stepper.step(arrays, lr=lr, pull=forces.pull, penalty=forces.penalty)
-        self._check(step, result)
-        measured = measures.Measured(
-            measures.bits(result.loss), measures.param_bpt(result.sum_sq, self.prior), batch.tokens
-        )
+        _check(step, result, batches)
+        tokens = tokens_of(batches)
+        measured = measures.Measured(measures.bits(result.loss), measures.param_bpt(result.sum_sq, self.prior), tokens)
         state = self.law.observe(progress.controller, measured, lr)
         if step % settings.scu_update_freq == 0:
             state = self.law.update(state)
         seconds = time.monotonic() - began
-        progress.step, progress.controller = step, state
+        progress.step, progress.controller, progress.unsaved = step, state, True
+        progress.tokens += tokens
         progress.seconds += seconds
-        save = step % settings.checkpoint_every == 0 or step == settings.iters
-        done = metrics.StepMetrics(
+        progress.pending = metrics.StepMetrics(
             step=step,
             loss=result.loss,
             data_bpt=measured.data_bpt,
@@ -142,30 +197,42 @@ class Training:
             lambda_after=state.lam,
             lr=lr,
             grad_norm=result.grad_norm,
-            tokens=batch.tokens,
+            tokens=tokens,
             seconds=round(seconds, 4),
-            validation=self._validate() if save else None,
         )
-        metrics.append_step(self._files.metrics, done)
-        progress.unreported.append(done)
-        if step % settings.report_every == 0 or step == settings.iters:
-            self._report_steps()
-        if save:
-            self._save()
 
-    def _check(self, step: int, result: StepResult) -> None:
-        if all(map(math.isfinite, (result.loss, result.grad_norm, result.sum_sq))):
-            return
-        saved = self.progress.saved_step
-        raise UserError(
-            f"Training: the loss is not a number any more at step {step}.",
-            "Lower the learning rate (--lr) and start again; "
-            + (
-                f"the checkpoint of step {saved} is kept in {self._files.checkpoints}."
-                if saved
-                else "nothing was saved."
-            ),
-        )
+    def _settle(self) -> None:
+        """All that is due after the last step, in this order: validation, its line, reports, samples, a checkpoint.
+
+        A request to stop leaves a validation; the step stays pending then, also in the checkpoint.
+        """
+        progress, step = self.progress, self.progress.step
+        if progress.pending is not None:
+            due = step % self._settings.validation_interval == 0 or step == self._settings.iters
+            done = msgspec.structs.replace(progress.pending, validation=self._validate() if due else None)
+            metrics.append_step(self._files.metrics, done)
+            progress.unreported.append(done)
+            progress.pending, progress.unsaved = None, True
+            if step % self._settings.report_every == 0 or self.finished:
+                self._report_steps()
+        if self._samples is not None and step > 0 and self._is_due(self._settings.sample_every):
+            self._samples.write(step)
+        if step % self._settings.checkpoint_every == 0 or self.finished:
+            self._save()
+        if step > 0 and self._files.save_request.exists():
+            self._save()
+            self._around.say(f"A checkpoint was asked for: that of step {step} is there.")
+            self._files.save_request.unlink(missing_ok=True)
+
+    def _watch_memory(self) -> None:
+        try:
+            self._around.watch_memory()
+        except MemoryError:
+            self._save()  # nothing is broken yet, so no step needs to be lost
+            raise
+
+    def _is_due(self, interval: int) -> bool:
+        return interval > 0 and self.progress.step % interval == 0
 
     def _report_steps(self) -> None:
         progress = self.progress
@@ -179,15 +246,28 @@ class Training:
         if self._validation is None:
             return None
         progress = self.progress
-        loss = evaluate(self._stepper.model, self._loss, self._validation.every_row_once())
-        if progress.best_validation is None or loss < progress.best_validation:
-            progress.best_step, progress.best_validation = progress.step, loss
+        batches = self._until_stopped(self._validation.every_row_once())
+        loss = evaluate(self._stepper.model, self._loss, batches)
+        progress.standing = progress.standing.after(progress.step, loss)
+        if progress.standing.best_step == progress.step > 0 and self._settings.keep == "best":
+            # Arrays of their own: a compiled step replaces the model's in place while it is traced.
+            progress.best = {name: tensor + 0 for name, tensor in self._stepper.weights().items()}
+            mx.eval(progress.best)
         self._around.say(f"Validation at step {progress.step}: Loss={loss:.3f}")
         self._around.report(events.ValidationReported(step=progress.step, loss=loss))
         return loss
 
+    def _until_stopped(self, batches: Iterable[tuple[Batch, Arrays]]) -> Iterator[tuple[Batch, Arrays]]:
+        for batch in batches:
+            if self._around.stop_requested():
+                raise _StopAsked
+            yield batch
+
     def _save(self) -> None:
+        """Write a checkpoint, unless the last one holds all."""
         progress, stepper = self.progress, self._stepper
+        if not progress.unsaved:
+            return
         path = checkpoints.save(
             self._files.checkpoints,
             checkpoints.Checkpoint(
@@ -195,16 +275,24 @@ class Training:
                     step=progress.step,
                     controller=progress.controller,
                     random_key=checkpoints.random_key(),
-                    best_step=progress.best_step,
-                    best_validation=progress.best_validation,
+                    tokens_per_epoch=self.prior.tokens_per_epoch,
+                    standing=progress.standing,
+                    tokens=progress.tokens,
                     seconds=progress.seconds,
+                    pending=progress.pending,
                 ),
                 stepper.weights(),
                 stepper.reference,
                 stepper.optimizer_state(),
+                progress.best,
             ),
             self._around.identity,
             self._around.environment,
         )
-        progress.saved_step = progress.step
+        progress.saved_step, progress.unsaved = progress.step, False
         self._around.report(events.CheckpointSaved(step=progress.step, path=str(path)))
+
+
+def _check(step: int, result: StepResult, batches: Sequence[Batch]) -> None:
+    if not all(map(math.isfinite, (result.loss, result.grad_norm, result.sum_sq))):
+        raise NotFinite(step, [int(row) for batch in batches for row in batch.rows])

@@ -1,11 +1,8 @@
-"""One optimizer step on the device: AdamW on the loss, then the pull towards the reference.
-
-The loss is the cross-entropy alone, unless the published law adds its penalty to it.
-"""
+"""One optimizer step on the device: gradients of micro-batches, AdamW, then the pull towards the initial weights."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
 
@@ -20,6 +17,8 @@ from hegelion_core.training.loss import Arrays, LossFunction
 
 Tensors = tuple[mx.array, mx.array, mx.array, mx.array]
 """``Arrays`` as mlx transforms them."""
+Gradient = Callable[[Tensors], tuple[mx.array, mx.array, Weights]]
+"""Of a micro-batch: summed loss, supervised tokens, and the sum's gradient."""
 MAX_GRAD_NORM = 1.0
 WARMUP_STEPS = 5
 """Steps over which the learning rate rises: Adam's first estimates rest on few gradients."""
@@ -62,15 +61,35 @@ class Stepper:
         # No weight decay: it would pull the weights to zero, beside and against the controlled pull.
         self._optimizer = AdamW(learning_rate=0.0, weight_decay=0.0, bias_correction=True)
         self._optimizer.init(self.reference)
-        self._value_and_grad = self._differentiate(loss)
-        state = [model.state, self._optimizer.state, self.reference, mx.random.state]
-        run: Callable[[Tensors, mx.array, mx.array], tuple[mx.array, mx.array, mx.array]] = self._step
-        self._run = mx.compile(run, inputs=state, outputs=state) if compiled else run
+        gradient, update = self._differentiate(loss), self._update
+        if compiled:
+            # What is traced leaves its placeholders in the model, so its state is an output even of the gradient.
+            seen = [model.state, mx.random.state]
+            gradient = mx.compile(gradient, inputs=seen, outputs=seen)
+            state = [model.state, self._optimizer.state, self.reference]
+            update = mx.compile(update, inputs=state, outputs=state)
+        self._gradient, self._apply = gradient, update
 
-    def step(self, arrays: Arrays, *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
-        """Do one step; ``pull`` is βλ of the proximal step, ``penalty`` λ/(σ²N) of the published law's term."""
+    def step(self, micro_batches: Sequence[Arrays], *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
+        """Do one step on the mean loss of all supervised tokens of all micro-batches.
+
+        How the rows are split into micro-batches changes the memory that is needed, and the result by rounding only.
+
+        Args:
+            micro_batches: at least one.
+            lr: learning rate.
+            pull: βλ of the proximal pull after the optimizer's step; 0: none.
+            penalty: λ / (σ²N) of the published form's term, penalty/2 · Σ(w - w_ref)², whose gradient is added to
+                that of the loss; 0: none.
+        """
         self._optimizer.learning_rate = mx.array(lr)
-        loss, grad_norm, sum_sq = self._run(arrays.as_tuple(), mx.array(pull), mx.array(penalty))
+        total = Sums(mx.array(0.0), mx.array(0.0), {})
+        for arrays in micro_batches:
+            total = total.plus(*self._gradient(arrays.as_tuple()))
+            mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
+        loss, grad_norm, sum_sq = self._apply(
+            total.loss, total.tokens, total.gradient, mx.array(pull), mx.array(penalty)
+        )
         mx.eval(loss, grad_norm, sum_sq, lora_weights(self.model), self._optimizer.state)
         return StepResult(*(cast(float, value.item()) for value in (loss, grad_norm, sum_sq)))
 
@@ -91,30 +110,47 @@ class Stepper:
             owner, _, leaf = name.rpartition(".")
             (state[owner] if owner else state)[leaf] = array
 
-    def _differentiate(self, loss: LossFunction) -> Callable[[Tensors], tuple[mx.array, dict[str, object]]]:
-        def mean(tensors: Tensors) -> mx.array:
-            arrays = Arrays(*tensors)
-            return loss(arrays, trained=True) / arrays.weights.sum()
+    def _differentiate(self, loss: LossFunction) -> Gradient:
+        def summed(tensors: Tensors) -> mx.array:
+            return loss(Arrays(*tensors), trained=True)
 
-        return cast(Callable[[Tensors], tuple[mx.array, dict[str, object]]], value_and_grad(self.model, mean))
+        with_gradient = value_and_grad(self.model, summed)
 
-    def _step(self, tensors: Tensors, pull: mx.array, penalty: mx.array) -> tuple[mx.array, mx.array, mx.array]:
-        loss, gradients = self._value_and_grad(tensors)
-        penalised = self._penalised(dict(tree_flatten(gradients)), penalty)
-        clipped, grad_norm = clip_grad_norm(penalised, MAX_GRAD_NORM)  # type: ignore[no-untyped-call]
-        stepped = self._optimizer.apply_gradients(clipped, lora_weights(self.model))
+        def gradient(tensors: Tensors) -> tuple[mx.array, mx.array, Weights]:
+            value, tree = with_gradient(tensors)
+            return value, Arrays(*tensors).weights.sum(), dict(tree_flatten(tree))
+
+        return gradient
+
+    def _update(
+        self, loss: mx.array, tokens: mx.array, gradient: Weights, pull: mx.array, penalty: mx.array
+    ) -> tuple[mx.array, mx.array, mx.array]:
+        weights = lora_weights(self.model)
+        # At penalty 0 and pull 0 (plain LoRA) the weights must be the optimizer's own, bit for bit.
+        mean = {name: total / tokens for name, total in gradient.items()}
+        whole = {
+            name: mx.where(penalty > 0, part + penalty * (weights[name] - self.reference[name]), part)
+            for name, part in mean.items()
+        }
+        clipped, grad_norm = clip_grad_norm(whole, MAX_GRAD_NORM)  # type: ignore[no-untyped-call]
+        stepped = self._optimizer.apply_gradients(clipped, weights)
         distances = {name: (stepped[name] - start) / (1 + pull) for name, start in self.reference.items()}
-        # At pull 0 (plain LoRA) the weights must be the optimizer's own, bit for bit.
         pulled = {
             name: mx.where(pull > 0, start + distances[name], stepped[name]) for name, start in self.reference.items()
         }
         set_lora_weights(self.model, pulled)
-        return loss, grad_norm, mx.stack([mx.square(distance).sum() for distance in distances.values()]).sum()
+        return loss / tokens, grad_norm, mx.stack([mx.square(distance).sum() for distance in distances.values()]).sum()
 
-    def _penalised(self, gradients: Weights, penalty: mx.array) -> Weights:
-        """With the gradient of ``penalty / 2 · Σ(w - w_ref)²``; without one (plain LoRA), as they are, bit for bit."""
-        weights = lora_weights(self.model)
-        return {
-            name: mx.where(penalty > 0, gradient + penalty * (weights[name] - self.reference[name]), gradient)
-            for name, gradient in gradients.items()
-        }
+
+@dataclass(frozen=True)
+class Sums:
+    """What micro-batches add up to: numerators and denominator of the step's means."""
+
+    loss: mx.array
+    tokens: mx.array
+    gradient: Weights
+
+    def plus(self, loss: mx.array, tokens: mx.array, gradient: Weights) -> Sums:
+        """With one more micro-batch."""
+        summed = {name: self.gradient[name] + part for name, part in gradient.items()} if self.gradient else gradient
+        return Sums(self.loss + loss, self.tokens + tokens, summed)

@@ -27,10 +27,10 @@ class Feeder:
         token_bytes = loss.trunk(mx.zeros((1, 1), mx.int32)).nbytes if loss.trunk_layers else 0
         self._keeps = loss.trunk_layers > 0 and plan.padded_tokens * token_bytes <= CACHE_BYTES
 
-    def step(self, step: int) -> tuple[Batch, Arrays]:
-        """The batch of an optimizer step, counted from 1, and its arrays on the device."""
-        batch = self.plan.batch(step)
-        return batch, self._arrays(batch)
+    def step(self, step: int) -> tuple[list[Batch], list[Arrays]]:
+        """The micro-batches of an optimizer step, counted from 1, and their arrays on the device."""
+        batches = self.plan.step(step)
+        return batches, [self._arrays(batch) for batch in batches]
 
     def every_row_once(self) -> Iterator[tuple[Batch, Arrays]]:
         """The batches of one epoch."""

@@ -25,11 +25,21 @@ from hegelion_core.training.batching import BatchPlan, EncodedRows, Row, encode_
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
+    from hegelion_core.models.loading import LoadedModel
     from hegelion_core.training.checkpoint import Identity
     from hegelion_core.training.loop import Training
+    from hegelion_core.training.loss import LossFunction
+    from hegelion_core.training.sampling import Sampler
+    from hegelion_core.training.trunk import Feeder
 
-UNIMPORTANT = {"model", "adapter_path", "iters", "report_every", "checkpoint_every"}
-"""Settings that do not change what a step does; the student is told apart by its files."""
+UNIMPORTANT = {
+    *("model", "adapter_path", "iters", "report_every", "checkpoint_every", "validate_every", "keep", "patience"),
+    *("sample_every", "sample_prompts", "sample_tokens", "memory_limit", "allow_shorter", "auto_stop"),
+    *("micro_batch_size", "max_seq_length"),
+}
+"""Settings that a checkpoint does not have to share: they do not change what a step does, and the student is told apart
+by its files. The last two do: by rounding, and by what is left of long rows. They are changed in the middle of a run
+only where memory ran out, and that is said."""
 
 
 @dataclass(frozen=True)
@@ -39,6 +49,8 @@ class Data:
     path: Path
     train: EncodedRows
     validation: EncodedRows
+    held_out: list[Row]
+    """The rows of ``validation``, as they are in the file."""
 
 
 def work(worker: Worker) -> None:
@@ -49,20 +61,36 @@ def work(worker: Worker) -> None:
     """
     blas = prepare_mlx()
     _say(blas)
-    # Only now, since these import mlx, which binds its matrix products when it is loaded.
+    # Only now, since it imports mlx, which binds its matrix products when it is loaded.
+    from hegelion_core.training import memory
+
+    try:
+        _train(worker, blas)
+    except (MemoryError, RuntimeError) as error:
+        if not memory.ran_out(error):
+            raise
+        detail = (str(error).strip().splitlines() or ["an allocation failed"])[0]
+        _say(f"Out of memory: {detail}.")
+        worker.report(events.MemoryExhausted(detail=detail))
+        sys.exit(ExitCode.FAILED)
+
+
+def _train(worker: Worker, blas: str) -> None:
     import mlx.core as mx
 
     from hegelion_core.models import loading
+    from hegelion_core.training import finish, memory
     from hegelion_core.training.adapter import write_adapter
-    from hegelion_core.training.loop import Files, Surroundings, Training
+    from hegelion_core.training.loop import Files, NotFinite, Surroundings, Training
     from hegelion_core.training.lora import add_lora, lora_weights
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.step import Stepper
-    from hegelion_core.training.trunk import Feeder
 
-    settings = worker.settings.training
+    settings, run = worker.settings.training, worker.run
+    workspace.sweep(run.path)
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)  # before the student is loaded, which takes longer
+    limit = memory.apply_limit(settings.memory_limit)
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
     data = _encode(path, rows, student.tokenizer, settings)
@@ -73,28 +101,72 @@ def work(worker: Worker) -> None:
     training = Training(
         Stepper(student.model, loss, compiled=loading.compile_pays(), to_zero=settings.counts_from_zero),
         loss,
-        Feeder(BatchPlan(data.train.rows, settings.batch_size, settings.seed), loss),
-        Feeder(BatchPlan(data.validation.rows, settings.batch_size, settings.seed), loss)
-        if data.validation.rows
-        else None,
+        _feeder(data.train, loss, settings),
+        _feeder(data.validation, loss, settings) if data.validation.rows else None,
         settings,
-        Files(worker.run.checkpoints, worker.run.metrics),
+        Files(run.checkpoints, run.metrics, run.save_request),
         Surroundings(
-            worker.report, _say, worker.stop_requested.is_set, _identity(settings, path, folder), _environment(blas)
+            report=worker.report,
+            say=_say,
+            stop_requested=worker.stop_requested.is_set,
+            watch_memory=memory.Watch(run.path, limit, _say, worker.report),
+            identity=_identity(settings, path, folder),
+            environment=_environment(blas, settings),
         ),
+        _sampler(worker, student, data),
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(worker, training, data, trainable, _device_name(mx.default_device() == mx.cpu))
-    if not training.run():
+    adapter = worker.workspace.resolve(settings.adapter_path)
+    if said := finish.announce_replacement(adapter, run):
+        _say(said)
+        worker.report(events.NoticePosted(text=said))
+    try:
+        done = training.run()
+    except NotFinite as error:
+        if training.progress.best is not None:
+            write_adapter(run.best_adapter, training.progress.best, shape, settings.model)
+        raise finish.explain_not_finite(error, training, data.train.rows, rows, path, run) from None
+    if not done:
         _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
         return
-    adapter = worker.workspace.resolve(settings.adapter_path)
-    write_adapter(adapter, lora_weights(student.model), shape, settings.model)
+    if training.out_of_patience:
+        _say(
+            f"Validation has not improved {settings.patience} times in a row: stopped at step {training.progress.step}."
+        )
+    finished = finish.finish(training, adapter, shape, settings.model, run)
+    _say(finish.words(training, finished))
     _say("Training complete.")
-    worker.report(
-        events.TrainingFinished(steps=settings.iters, adapter_path=str(adapter), seconds=training.progress.seconds)
+    worker.report(finished)
+
+
+def _sampler(worker: Worker, student: LoadedModel, data: Data) -> Sampler | None:
+    from hegelion_core.training.sampling import Sampler, prompts_of
+
+    settings = worker.settings.training
+    if not 0 < settings.sample_every <= settings.iters:
+        return None
+    rows = prompts_of(data.held_out, settings.sample_prompts)
+    if not rows:
+        _say("No sample answers while training: no held-out row has a prompt (text before answer_start).")
+        return None
+    return Sampler(
+        student.model,
+        student.tokenizer,
+        rows,
+        settings,
+        worker.run.training_samples,
+        _say,
+        worker.report,
+        worker.stop_requested.is_set,
     )
+
+
+def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -> Feeder:
+    from hegelion_core.training.trunk import Feeder
+
+    return Feeder(BatchPlan(rows.rows, settings.batch_size, settings.seed, settings.micro_batch_size), loss)
 
 
 def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
@@ -104,7 +176,10 @@ def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSe
         path,
         encode_rows(train, encode, settings.max_seq_length),
         encode_rows(validation, encode, settings.max_seq_length),
+        validation,
     )
+    if settings.validation_share > 0 and not validation:
+        _say("All rows have one prompt: none is held out, so there is no validation, and the last weights are kept.")
     if cut := data.train.cut + data.validation.cut:
         _say(
             f"{cut} of {len(rows)} rows are longer than {settings.max_seq_length} tokens and lost part of their"
@@ -168,7 +243,7 @@ def _identity(settings: TrainingSettings, data: Path, model: Path) -> Identity:
     )
 
 
-def _environment(blas: str) -> dict[str, str]:
+def _environment(blas: str, settings: TrainingSettings) -> dict[str, str]:
     """What decides whether two machines compute the same bits; the number of threads does not."""
     cpuinfo = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
@@ -176,7 +251,9 @@ def _environment(blas: str) -> dict[str, str]:
         "processor": found[1] if found else platform.processor() or platform.machine(),
         "mlx": importlib.metadata.version("mlx"),
         "mlx-lm": importlib.metadata.version("mlx-lm"),
-        "blas": re.sub(r"threads: \d+", "", blas),
+        "BLAS": re.sub(r"threads: \d+", "", blas),
+        "rows at a time": str(settings.micro_batch_size or settings.batch_size),
+        "length of rows": str(settings.max_seq_length),
     }
 
 

@@ -147,7 +147,7 @@ def test_an_epoch_takes_every_row_once_in_few_shapes(
     rows = token_rows(*lengths)
     plan = BatchPlan(rows, batch_size, seed)
     first = 1 + epoch * plan.batches_per_epoch
-    batches = [plan.batch(step) for step in range(first, first + plan.batches_per_epoch)]
+    batches = [batch for step in range(first, first + plan.batches_per_epoch) for batch in plan.step(step)]
     assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(len(rows)))
     assert len({(batch.inputs.shape, batch.positions.shape) for batch in batches}) <= MAX_SHAPES
     for batch in batches:
@@ -163,15 +163,15 @@ def test_an_epoch_takes_every_row_once_in_few_shapes(
 def test_a_plan_depends_on_the_step_alone() -> None:
     rows = token_rows(*range(10, 90, 3))
     straight = BatchPlan(rows, 4, seed=1)
-    batches = [straight.batch(step) for step in range(1, 30)]
+    batches = [straight.step(step)[0] for step in range(1, 30)]
     again = BatchPlan(rows, 4, seed=1)
     for step in (29, 3, 17, 8):
-        np.testing.assert_array_equal(again.batch(step).inputs, batches[step - 1].inputs)
-    orders = [tuple(BatchPlan(rows, 4, seed).batch(1).rows) for seed in range(6)]
+        np.testing.assert_array_equal(again.step(step)[0].inputs, batches[step - 1].inputs)
+    orders = [tuple(BatchPlan(rows, 4, seed).step(1)[0].rows) for seed in range(6)]
     assert len(set(orders)) > 3
 
 
 def test_rows_of_one_batch_have_similar_lengths() -> None:
     plan = BatchPlan(token_rows(*([40] * 8 + [400] * 8)), 4, seed=0)
-    padded = sum(plan.batch(step).inputs.size for step in range(1, 5))
+    padded = sum(plan.step(step)[0].inputs.size for step in range(1, 5))
     assert padded == 8 * 64 + 8 * 416

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,10 +46,10 @@ def model(student: Path) -> Module:
     return loaded
 
 
-def plan(batch_size: int = 2) -> BatchPlan:
+def plan(batch_size: int = 2, micro_batch_size: int | None = None) -> BatchPlan:
     generator = np.random.default_rng(0)
     rows = [TokenRow(generator.integers(0, 200, length).astype(np.int32), 5) for length in (30, 33, 60, 61, 90)]
-    return BatchPlan(rows, batch_size, seed=0)
+    return BatchPlan(rows, batch_size, 0, micro_batch_size)
 
 
 def lora_settings(**changes: object) -> TrainingSettings:
@@ -89,7 +89,7 @@ def test_the_loss_and_its_gradient_are_the_textbooks(
     loss = LossFunction(model, frozen_layers=1)
     feeder = trunk.Feeder(plan(), loss)
     for step in (1, 2, 3):
-        batch, arrays = feeder.step(step)
+        (batch,), (arrays,) = feeder.step(step)
         assert arrays.inputs.ndim == (3 if kept else 2)
         expected = plain_loss(model, batch)
         assert loss(arrays).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -123,7 +123,7 @@ def test_a_model_with_capped_logits_is_called_as_a_whole(model: Module) -> None:
     capped = Capped(model)
     loss = LossFunction(capped, frozen_layers=1)
     assert loss.trunk_layers == 0
-    batch = plan().batch(1)
+    batch = plan().step(1)[0]
     assert loss(batch_arrays(batch)).item() == pytest.approx(plain_loss(capped, batch).item(), rel=1e-5)
 
 
@@ -133,7 +133,7 @@ def test_padding_does_not_count(model: Module) -> None:
 
 
 def test_lora_starts_as_nothing_and_depends_on_the_seed_alone(model: Module, student: Path) -> None:
-    batch = plan().batch(1)
+    batch = plan().step(1)[0]
     before = plain_loss(model, batch).item()
     shape = add_lora(model, lora_settings(seed=3))
     assert plain_loss(model, batch).item() == before
@@ -158,12 +158,12 @@ def test_a_pull_shrinks_the_update_and_none_is_plain_adam(model: Module) -> None
     add_lora(model, lora_settings())
     loss = LossFunction(model)
     start = lora_weights(model)
-    arrays = batch_arrays(plan().batch(1))
+    arrays = batch_arrays(plan().step(1)[0])
 
     def one_step(pull: float) -> tuple[Weights, float]:
         set_lora_weights(model, start)
         stepper = Stepper(model, loss, compiled=False)
-        return stepper.weights(), stepper.step(arrays, lr=1e-3, pull=pull).sum_sq  # weights: those before
+        return stepper.weights(), stepper.step([arrays], lr=1e-3, pull=pull).sum_sq  # weights: those before
 
     def after(pull: float) -> tuple[Weights, float]:
         sum_sq = one_step(pull)[1]
@@ -177,11 +177,43 @@ def test_a_pull_shrinks_the_update_and_none_is_plain_adam(model: Module) -> None
     assert moved == pytest.approx(free_sum, rel=1e-4)
 
 
+@pytest.mark.parametrize("compiled", [False, True])
+def test_micro_batches_give_the_step_of_the_whole_batch(model: Module, compiled: bool) -> None:
+    add_lora(model, lora_settings())
+    move_away(model)
+    loss, start = LossFunction(model), lora_weights(model)
+    results: list[tuple[StepResult, Weights]] = []
+    for size in (5, 3, 1):
+        micro = plan(5, size).step(1)
+        assert len(micro) == math.ceil(5 / size)
+        set_lora_weights(model, start)
+        stepper = Stepper(model, loss, compiled=compiled)
+        results.append((stepper.step(list(map(batch_arrays, micro)), lr=1e-3, pull=0.1), stepper.weights()))
+    for result, weights in results[1:]:
+        assert (result.loss, result.grad_norm) == pytest.approx((results[0][0].loss, results[0][0].grad_norm), rel=1e-5)
+        for name, tensor in results[0][1].items():
+            assert mx.allclose(weights[name], tensor, rtol=1e-4, atol=1e-5).item(), name
+
+
+def test_a_penalty_adds_its_gradient(model: Module) -> None:
+    add_lora(model, lora_settings())
+    loss, start = LossFunction(model), lora_weights(model)
+    arrays = [batch_arrays(plan().step(1)[0])]
+    stepper = Stepper(model, loss, compiled=False)
+    move_away(model)
+    moved = lora_weights(model)
+    mean = gradient(model, lambda: loss(arrays[0], trained=True) / arrays[0].weights.sum())
+    expected = mx.sqrt(
+        mx.stack([mx.square(mean[name] + 3.0 * (moved[name] - start[name])).sum() for name in start]).sum()
+    )
+    assert stepper.step(arrays, lr=0.0, pull=0.0, penalty=3.0).grad_norm == pytest.approx(expected.item(), rel=1e-5)
+
+
 def test_the_adapter_loads_in_mlx_lm_and_a_new_shape_replaces_it(tmp_path: Path, model: Module, student: Path) -> None:
     folder = tmp_path / "deep" / "adapter"
     shape = add_lora(model, lora_settings())
     move_away(model)
-    batch = plan().batch(1)
+    batch = plan().step(1)[0]
     for written in (shape, replace(shape, dropout=0.1)):
         write_adapter(folder, lora_weights(model), written, "student")
         assert json.loads((folder / "adapter_config.json").read_text())["lora_parameters"]["dropout"] == written.dropout
@@ -210,7 +242,9 @@ IDENTITY = checkpoints.Identity(settings="s", data="d", model="m")
 
 def saved(folder: Path, step: int, identity: checkpoints.Identity = IDENTITY) -> Path:
     arrays = {"a.lora_a": mx.full((2,), step)}
-    state = checkpoints.State(step=step, controller=ControllerState(lam=step / 3), random_key=(1, 2**32 - 1))
+    state = checkpoints.State(
+        step=step, controller=ControllerState(lam=step / 3), random_key=(1, 2**32 - 1), tokens_per_epoch=9
+    )
     return checkpoints.save(folder, checkpoints.Checkpoint(state, arrays, arrays, arrays), identity, {"mlx": "1"})
 
 
@@ -275,15 +309,14 @@ def test_the_random_key_is_restored_exactly() -> None:
 
 
 class Stop(threading.Event):
-    """A request to stop that comes after so many looks at it, each between two steps."""
+    """A request to stop that comes after so many steps."""
 
-    def __init__(self, after: int) -> None:
+    def __init__(self, run: Path, after: int) -> None:
         super().__init__()
-        self._looks = after
+        self._run, self._after = run, after
 
     def is_set(self) -> bool:
-        self._looks -= 1
-        return self._looks < 0
+        return len(steps_of(self._run)) >= self._after
 
 
 @pytest.fixture
@@ -328,7 +361,7 @@ def start(tmp_path: Path, student: Path) -> Callable[..., tuple[Worker, Path]]:
         )
         made = Worker(job)
         if stop_after is not None:
-            made.stop_requested = Stop(stop_after)
+            made.stop_requested = Stop(run, stop_after)
         return made, run
 
     return make
@@ -339,7 +372,8 @@ def reported(run: Path) -> list[events.AnyEvent]:
 
 
 def steps_of(run: Path) -> list[dict[str, object]]:
-    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    path = run / "metrics.jsonl"
+    lines = [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
     return [{key: value for key, value in line.items() if key != "seconds"} for line in lines]
 
 
@@ -347,10 +381,10 @@ def die_in_step(step: int, run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """End the process, as a SIGKILL in that step does: nothing is written any more."""
     original = Stepper.step
 
-    def dying(self: Stepper, arrays: Arrays, **regularised: float) -> StepResult:
+    def dying(self: Stepper, micro_batches: Sequence[Arrays], **rates: float) -> StepResult:
         if len(steps_of(run)) == step - 1:
             raise SystemExit
-        return original(self, arrays, **regularised)
+        return original(self, micro_batches, **rates)
 
     monkeypatch.setattr(Stepper, "step", dying)
 
@@ -419,8 +453,8 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(
     made, run = start("run")
     step = Stepper.step
 
-    def fail_at_seven(self: Stepper, arrays: Arrays, **regularised: float) -> StepResult:
-        result = step(self, arrays, **regularised)
+    def fail_at_seven(self: Stepper, micro_batches: Sequence[Arrays], **rates: float) -> StepResult:
+        result = step(self, micro_batches, **rates)
         return replace(result, loss=math.nan) if len(steps_of(run)) == 6 else result
 
     monkeypatch.setattr(Stepper, "step", fail_at_seven)

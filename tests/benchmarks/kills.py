@@ -1,0 +1,166 @@
+"""Kills a training at random instants, over and over, and compares its end with an uninterrupted run's, byte by byte.
+
+``python -m tests.benchmarks.kills [--kills 50] [--seed 0]``. The real command, core and trainer as a user runs them.
+Each kill has a victim and an instant:
+
+- the whole tree at once (core, trainer and guard), as when the machine goes down; the trainer alone, which the core
+  starts again; or the core alone, after which the guard ends the trainer;
+- after a random time since the start, or as soon as something is seen on the disk (a checkpoint in the making, the
+  metrics' next line, the adapter's first file), plus up to 10 ms.
+"""
+
+from __future__ import annotations
+
+import argparse
+import collections
+import contextlib
+import random
+import signal
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import psutil
+
+from tests.fakes import training_runs
+from tests.fakes.console import Console
+
+STEPS = 60
+VICTIMS = ("tree", "trainer", "core")
+MOMENTS = ("time", "checkpoint", "metrics", "adapter")
+PATIENCE = 120.0
+"""Seconds that one start may take."""
+
+
+@dataclass
+class Tally:
+    """What was done."""
+
+    kills: collections.Counter[str] = field(default_factory=collections.Counter)
+    runs: int = 0
+    missed: int = 0
+    """The run ended before its kill came."""
+
+
+def reference(console: Console) -> dict[str, object]:
+    """What the uninterrupted run leaves."""
+    begun = time.monotonic()
+    result = console.run(*_arguments(console))
+    assert result.returncode == 0, result.stdout + result.stderr
+    print(f"uninterrupted: {time.monotonic() - begun:.1f} s", flush=True)
+    return _left(console)
+
+
+def kill_until(console: Console, expected: dict[str, object], kills: int, dice: random.Random, tally: Tally) -> None:
+    """One run, from start to end, with at most ``kills`` kills on the way; what it leaves must be ``expected``."""
+    begun, spent = time.monotonic(), 0
+    said: list[str] = []
+    while True:
+        process = console.start(*_arguments(console))
+        if spent < kills:
+            killed = _kill(console, process, dice)
+            spent += bool(killed)
+            tally.missed += not killed
+            tally.kills.update([killed] if killed else [])
+            said.append(killed)
+        code = process.wait(PATIENCE)
+        console.wait_until_quiet()
+        if code == 0:
+            break
+        if code not in (-signal.SIGKILL, 1):
+            raise AssertionError(f"exit code {code}: {(console.folder / 'output.txt').read_text()[-2000:]}")
+    left = _left(console)
+    differing = sorted(name for name in expected.keys() | left.keys() if left.get(name) != expected.get(name))
+    assert not differing, f"{differing} differ after {said}\n{(console.folder / 'output.txt').read_text()}"
+    tally.runs += 1
+    print(f"run {tally.runs}: {spent} kills, {time.monotonic() - begun:.1f} s, the same bytes", flush=True)
+
+
+def _arguments(console: Console) -> list[str]:
+    data = console.folder / "rows.jsonl"
+    return training_runs.train(console.student, data, console.folder / "adapter", "--iters", str(STEPS))
+
+
+def _left(console: Console) -> dict[str, object]:
+    return training_runs.left_behind(console.run_folder, console.folder / "adapter")
+
+
+def _kill(console: Console, process: subprocess.Popen[str], dice: random.Random) -> str:
+    """Kill once; who and when, or nothing if the run ended before."""
+    victim, moment = dice.choice(VICTIMS), dice.choice(MOMENTS)
+    deadline = time.monotonic() + (dice.uniform(0, 6) if moment == "time" else 30)
+    seen = _signs(console, dice)[moment] if moment != "time" else lambda: time.monotonic() >= deadline
+    while not seen() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.0005)
+    time.sleep(dice.uniform(0, 0.01))
+    if process.poll() is not None or not _strike(process, victim):
+        return ""
+    return f"{victim} at {moment}"
+
+
+def _signs(console: Console, dice: random.Random) -> dict[str, Callable[[], bool]]:
+    runs = console.folder / "artifacts" / "runs"
+
+    def count() -> int:
+        return sum(len(path.read_bytes().splitlines()) for path in runs.glob("*/metrics.jsonl"))
+
+    wanted = count() + dice.randrange(1, 20)
+    return {
+        "checkpoint": lambda: any(runs.glob("*/checkpoints/step-*.tmp")),
+        "metrics": lambda: count() >= wanted,
+        "adapter": lambda: any((console.folder / "adapter").glob(".*")),
+    }
+
+
+def _strike(process: subprocess.Popen[str], victim: str) -> bool:
+    """SIGKILL; whether there was someone to kill."""
+    try:
+        core = psutil.Process(process.pid)
+        below = core.children(recursive=True)
+        trainers = [child for child in below if "training.worker" in " ".join(child.cmdline())]
+    except psutil.Error:
+        return False
+    targets = {"tree": [core, *below], "trainer": trainers, "core": [core]}[victim]
+    for target in targets:
+        with contextlib.suppress(psutil.Error):
+            target.kill()
+    return bool(targets)
+
+
+def prepare(folder: Path, student: Path | None = None) -> Console:
+    """A workspace with rows, and with ``student`` where it is given: its path stands in the adapter's config."""
+    console = Console(folder)
+    console.student = student or console.student
+    training_runs.write_rows(folder / "rows.jsonl", 14)
+    return console
+
+
+def main() -> None:
+    """Kill until there were enough."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--kills", type=int, default=50)
+    parser.add_argument("--in-a-run", type=int, default=10, help="kills of one run")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    dice, tally, begun = random.Random(options.seed), Tally(), time.monotonic()
+    with tempfile.TemporaryDirectory(prefix="kills-") as folder:
+        (Path(folder) / "whole").mkdir()
+        whole = prepare(Path(folder) / "whole")
+        expected = reference(whole)
+        while (done := tally.kills.total()) < options.kills:
+            place = Path(folder) / f"run-{tally.runs}"
+            place.mkdir()
+            kill_until(
+                prepare(place, whole.student), expected, min(options.in_a_run, options.kills - done), dice, tally
+            )
+    print(f"{tally.kills.total()} kills in {tally.runs} runs, {time.monotonic() - begun:.0f} s; all the same bytes.")
+    print(f"{tally.missed} runs ended before a kill came.")
+    for what, count in sorted(tally.kills.items()):
+        print(f"  {what}: {count}")
+
+
+if __name__ == "__main__":
+    main()
