@@ -72,9 +72,17 @@ def reach(start: Start, rates: Iterable[float]) -> Reach:
     return Reach(floor, expected, ceiling, target_step)
 
 
-def statement(start: Start, reached: Reach, *, update_every: int, lambda_bounds: tuple[float, float]) -> str:
+def plain_statement(reached: Reach) -> str:
+    """One line for people, where λ is 0."""
+    return (
+        f"SCU: λ is 0, so this is plain LoRA; S is measured, not held. It is {reached.floor:.2%} at the start and may "
+        f"get to about {reached.expected:.2%}, {reached.ceiling:.2%} at most."
+    )
+
+
+def statement(start: Start, reached: Reach, *, update_every: int, bounds: tuple[float, float]) -> str:
     """One line for people: floor, what is reachable, what SCU will do."""
-    target, (low, high) = f"{start.target_s:.2%}", lambda_bounds
+    target, (low, high) = f"{start.target_s:.2%}", bounds
     known = (
         f"SCU: S is {reached.floor:.2%} at the start ({start.data_bpt:.2f} bits of data a token, "
         f"N = {start.prior.tokens_per_epoch:,}); without a pull it may get to about {reached.expected:.2%}, "

@@ -22,8 +22,14 @@ COMMON: Mapping[str, object] = {
 TINY: Mapping[str, object] = {**COMMON, "iters": 240, "checkpoint_every": 20, "lr": 2e-3}
 SMOLLM: Mapping[str, object] = {
     **COMMON,
-    **{"model": "bundled", "num_layers": 8, "lora_rank": 8, "lora_alpha": 16.0},
-    **{"batch_size": 2, "iters": 150, "checkpoint_every": 15, "lr": 5e-4},
+    "model": "bundled",
+    "num_layers": 8,
+    "lora_rank": 8,
+    "lora_alpha": 16.0,
+    "batch_size": 2,
+    "iters": 150,
+    "checkpoint_every": 15,
+    "lr": 5e-4,
 }
 
 
