@@ -29,7 +29,9 @@ KAPPA = 250.0
 Adam divides the data's gradient by its root mean square, so that for λ to weigh both as the formula does, the pull has
 to be divided by that too. It is some 1/1000 to 1/100 where the gradient's norm is near 1, in 10⁵ to 10⁶ weights."""
 HALF_LIFE = 10
-"""Steps in which the weight of a measurement in the averages falls by half: rows differ, and batches are small."""
+"""Steps in which the weight of a batch's bits in their average falls by half: rows differ, and batches are small."""
+DRIVE_HALF_LIFE = 4
+"""The same for the drive, which differs less from batch to batch, and falls quickly in the first steps."""
 HORIZON = 10
 """Steps, at least, in which an error is to be gone: Adam's momentum does not follow sooner."""
 ERROR_LIMIT = 1.0
@@ -72,7 +74,8 @@ class DecoupledLaw:
 
     def observe(self, state: ControllerState, measured: Measured, learning_rate: float) -> ControllerState:
         """Average the data's bits over supervised tokens; ParamBPT is no sample, and needs no average."""
-        kept, beta = 0.5 ** (1 / HALF_LIFE), self.strength(learning_rate)
+        kept, kept_drive = 0.5 ** (1 / HALF_LIFE), 0.5 ** (1 / DRIVE_HALF_LIFE)
+        beta = self.strength(learning_rate)
         bits = kept * state.bits + measured.tokens * measured.data_bpt
         tokens = kept * state.tokens + measured.tokens
         distance = math.sqrt(measured.param_bpt)
@@ -83,8 +86,8 @@ class DecoupledLaw:
             bits=bits,
             tokens=tokens,
             distance=distance,
-            drive=kept * state.drive + added / beta,
-            steps=kept * state.steps + 1,
+            drive=kept_drive * state.drive + added / beta,
+            steps=kept_drive * state.steps + 1,
             beta=beta,
         )
 

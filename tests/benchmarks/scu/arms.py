@@ -23,6 +23,7 @@ TINY: Mapping[str, object] = {**COMMON, "iters": 240, "checkpoint_every": 20, "l
 SMOLLM: Mapping[str, object] = {
     **COMMON,
     "model": "bundled",
+    "sample_every": 0,
     "num_layers": 8,
     "lora_rank": 8,
     "lora_alpha": 16.0,
@@ -64,20 +65,20 @@ def published(reference: str) -> Mapping[str, object]:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An arm's curves, one a seed, and what they come to."""
+    """An arm's curves, and what they come to."""
 
     arm: Arm
-    curves: Sequence[Curve]
+    by_seed: Mapping[int, Curve]
 
     @property
     def best(self) -> list[float]:
         """Least validation loss of each seed: what early stopping keeps."""
-        return [curve.best_validation[1] for curve in self.curves]
+        return [curve.best_validation[1] for curve in self.by_seed.values()]
 
     @property
     def last(self) -> list[float]:
         """Validation loss of each seed after the last step."""
-        return [curve.validation[-1][1] for curve in self.curves]
+        return [curve.validation[-1][1] for curve in self.by_seed.values()]
 
 
 def best_of_groups(outcomes: Sequence[Outcome]) -> list[Outcome]:

@@ -11,8 +11,9 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
+from threading import Thread
 
 import click
 
@@ -32,8 +33,10 @@ def plan(phase: str, arm: Arm, seed: int, base: dict[str, object]) -> Plan:
 
 
 def begin() -> None:
-    """Each process: one thread of matrix products, and no compiling where it does not pay."""
+    """Each process: one thread of matrix products, and an end when the main one ends, however that happens."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    if parent := parent_process():
+        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     from hegelion_core.models.blas import prepare_mlx
 
     prepare_mlx()
@@ -69,7 +72,8 @@ def phase(work: Path, name: str, chosen: Sequence[Arm], base: dict[str, object],
 def outcomes(work: Path, name: str, chosen: Sequence[Arm], base: dict[str, object]) -> Iterator[Outcome]:
     """What there is of these arms; arms without a finished training are left out."""
     for arm in chosen:
-        curves = [curve for seed in arms.SEEDS if (curve := result(work, plan(name, arm, seed, base)))]
+        found = {seed: result(work, plan(name, arm, seed, base)) for seed in arms.SEEDS}
+        curves = {seed: curve for seed, curve in found.items() if curve is not None}
         if curves:
             yield Outcome(arm, curves)
 
