@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-from pathlib import Path
 
 import pytest
 
@@ -21,9 +20,17 @@ def curve(tmp_path_factory: pytest.TempPathFactory) -> Curve:
     rows = [Entry(row.name, row.question[:20], row.text.split("</thought>\n")[1][:60]) for row in dialectic_rows()]
     assert START in rows[0].prompt
     settings = {
-        **{"model": str(make_tiny_model(folder / "student")), "iters": STEPS, "checkpoint_every": STEPS},
-        **{"batch_size": 2, "lr": 3e-3, "lora_rank": 8, "target_s": TARGET, "prior_sigma": 0.09, "scu_update_freq": 5},
-        **{"validation_share": 0.1, "sample_every": 0},
+        "model": str(make_tiny_model(folder / "student")),
+        "iters": STEPS,
+        "checkpoint_every": STEPS,
+        "batch_size": 2,
+        "lr": 3e-3,
+        "lora_rank": 8,
+        "target_s": TARGET,
+        "prior_sigma": 0.09,
+        "scu_update_freq": 5,
+        "validation_share": 0.1,
+        "sample_every": 0,
     }
     return train(folder, Plan("reduced", rows, settings))
 
