@@ -14,7 +14,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.event_log import EventReader
+from hegelion_core.event_log import restore
 from hegelion_core.events import AnyEvent, Stage
 from hegelion_core.fold import apply
 from hegelion_core.run_state import RunState
@@ -41,10 +41,7 @@ class Client:
         self._writer = writer
         self._turn = asyncio.Lock()
         self._next_id = 1
-        self._events = EventReader(workspace.RunFolder(Path(pointer.run)).events)
-        self._state = RunState()
-        for event in self._events.read():
-            self._state = apply(self._state, event)
+        self._state, self._events = restore(workspace.RunFolder(Path(pointer.run)).events)
 
     @classmethod
     async def connect(cls, place: Workspace) -> Self | None:

@@ -15,21 +15,24 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core import snapshot
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
-from hegelion_core.fold import apply
+from hegelion_core.fold import apply, fold
 from hegelion_core.run_state import RunState
 
 _CHUNK = 1 << 20
+SNAPSHOT_EVERY = 5_000
+"""Events between snapshots of the state; so many are replayed in some 25 ms."""
 
 
 class EventReader:
     """Reads whole events from a log that may still grow."""
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, damaged: int = 0) -> None:
         self.path = path
         self.offset = offset
         """Byte after the last whole line that was read."""
-        self.damaged = 0
+        self.damaged = damaged
         """Lines that could not be read."""
 
     def read(self) -> list[AnyEvent]:
@@ -68,24 +71,33 @@ class EventLog:
     def __init__(self, path: Path, clock: Callable[[], float] = time.time) -> None:
         self._clock = clock
         self._subscribers: set[asyncio.Queue[AnyEvent | None]] = set()
-        reader = EventReader(path)
-        self.state = RunState()
-        for event in reader.read():
-            self.state = apply(self.state, event)
+        self._path = path
+        self.state, reader = restore(path)
         self.damaged = reader.damaged
+        self._unsaved = 0
         self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
         # What follows the last newline was torn by a kill; the next event must start a line of its own.
         os.ftruncate(self._fd, reader.offset)
+        self._offset = reader.offset
 
     def publish(self, event: AnyEvent) -> None:
         """Stamp, append, fold, broadcast."""
         stamped = msgspec.structs.replace(event, at=self._clock())
-        _write_all(self._fd, encode(stamped))
+        line = encode(stamped)
+        _write_all(self._fd, line)
+        self._offset += len(line)
         if isinstance(stamped, StageFinished):
             os.fsync(self._fd)
         self.state = apply(self.state, stamped)
         for queue in self._subscribers:
             queue.put_nowait(stamped)
+        self._unsaved += 1
+        if self._unsaved >= SNAPSHOT_EVERY:
+            self._save()
+
+    def _save(self) -> None:
+        self._unsaved = 0
+        snapshot.save(self._path, self.state, self._offset, self.damaged)
 
     def subscribe(self) -> AsyncGenerator[AnyEvent, None]:
         """Events from this call on, until the log is closed. A subscriber must keep up: nothing bounds what waits."""
@@ -108,15 +120,21 @@ class EventLog:
     def close(self) -> None:
         """End every subscription; nothing is published afterwards."""
         self.hang_up()
+        if self._unsaved:
+            self._save()
         os.close(self._fd)
 
 
+def restore(path: Path) -> tuple[RunState, EventReader]:
+    """The state that a log tells, and a reader of what will be appended to it."""
+    state, offset, damaged = snapshot.load(path)
+    reader = EventReader(path, offset, damaged)
+    return fold(reader.read(), state), reader
+
+
 def replay(path: Path) -> RunState:
-    """The state that a run's log tells, read from the file alone."""
-    state = RunState()
-    for event in EventReader(path).read():
-        state = apply(state, event)
-    return state
+    """The state that a run's log tells, from files alone."""
+    return restore(path)[0]
 
 
 def _write_all(fd: int, data: bytes) -> None:

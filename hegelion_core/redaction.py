@@ -41,7 +41,8 @@ _FORMS = re.compile(
 
 
 _SIGNS = (
-    *("sk-", "hf_", "gsk_", "xai-", "npm_", "nvapi-", "pplx-", "gh", "glpat-", "pypi-", "xox", "k_live", "k_test"),
+    *("sk-", "hf_", "gsk_", "xai-", "npm_", "nvapi-", "pplx-", "glpat-", "pypi-", "xox", "k_live", "k_test"),
+    *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_"),
     *("akia", "asia", "aiza", "eyj", "bearer", "basic", "key", "token", "secret", "passw", "credential", "sig", "auth"),
     *("://", "-----begin "),
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import codecs
+import os
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,10 @@ _CHUNK = 1 << 18
 class LineReader:
     """Whole lines from a file that grows. Decodes UTF-8 with replacement; starts anew if the file was cut."""
 
-    def __init__(self, path: Path, offset: int = 0) -> None:
+    def __init__(self, path: Path, offset: int = 0, longest: int = MAX_LINE) -> None:
+        """Lines are cut after ``longest`` characters."""
         self.path = path
+        self._longest = longest
         self.offset = offset
         self._decoder = codecs.getincrementaldecoder("utf-8")("replace")
         self._rest = ""
@@ -29,15 +32,17 @@ class LineReader:
                 return []
             if size < self.offset:
                 self.offset, self._rest = 0, ""
-            with open(self.path, "rb") as file:
-                file.seek(self.offset)
-                data = file.read(_CHUNK)
+            fd = os.open(self.path, os.O_RDONLY)
         except FileNotFoundError:
             return []
+        try:
+            data = os.pread(fd, _CHUNK, self.offset)
+        finally:
+            os.close(fd)
         self.offset += len(data)
         *lines, rest = (self._rest + self._decoder.decode(data)).split("\n")
-        self._rest = rest[:MAX_LINE]
-        return [line[:MAX_LINE].removesuffix("\r") for line in lines]
+        self._rest = rest[: self._longest]
+        return [line[: self._longest].removesuffix("\r") for line in lines]
 
     def drain(self) -> Iterator[list[str]]:
         """What is new, in batches, until the file has been read to its end."""

@@ -13,7 +13,6 @@ import threading
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 from hegelion_core import guard
 
@@ -123,12 +122,18 @@ class Supervisor:
 def _start(
     argv: Sequence[str], cwd: Path, env: Mapping[str, str], stdout: Path, stderr: Path | None
 ) -> subprocess.Popen[bytes]:
-    with contextlib.ExitStack() as files:
-        out = files.enter_context(_open_output(stdout))
-        err = files.enter_context(_open_output(stderr)) if stderr else out
-        return subprocess.Popen(
-            argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
-        )
+    out = _open_output(stdout)
+    try:
+        err = _open_output(stderr) if stderr else out
+        try:
+            return subprocess.Popen(
+                argv, stdin=subprocess.DEVNULL, stdout=out, stderr=err, cwd=cwd, env=env, start_new_session=True
+            )
+        finally:
+            if err != out:
+                os.close(err)
+    finally:
+        os.close(out)
 
 
 def _limit_files(pid: int, size: int) -> None:
@@ -192,9 +197,10 @@ def _left_mark(note: Path) -> str | None:
         return None
 
 
-def _open_output(path: Path) -> BinaryIO:
+def _open_output(path: Path) -> int:
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
     try:
-        return open(path, "ab")
+        return os.open(path, flags, 0o666)
     except FileNotFoundError:
         path.parent.mkdir(parents=True, exist_ok=True)
-        return open(path, "ab")
+        return os.open(path, flags, 0o666)

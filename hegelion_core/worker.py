@@ -6,6 +6,7 @@ standard error, and appends typed events to its report file, which the core foll
 
 from __future__ import annotations
 
+import contextlib
 import signal
 import sys
 import threading
@@ -67,6 +68,7 @@ def main(work: Callable[[Worker], None]) -> None:
         work(worker)
     except UserError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201 - a worker's log
-        worker.report(events.WorkerFailed(message=error.message, hint=error.hint, exit_code=error.exit_code))
+        with contextlib.suppress(OSError):  # where the disk is full, the log and the exit code must do
+            worker.report(events.WorkerFailed(message=error.message, hint=error.hint, exit_code=error.exit_code))
         sys.exit(error.exit_code)
     sys.exit(ExitCode.INTERRUPTED if worker.stop_requested.is_set() else ExitCode.DONE)

@@ -162,7 +162,7 @@ class SampleStore:
 
     def _appended(self, line: bytes, verdict: Verdict) -> None:
         """Account for a line of ours without reading it again, under the lock."""
-        self._inode = self.path.stat().st_ino
+        self._inode = self._inode or self.path.stat().st_ino
         self._offset += len(line)
         self._count(verdict)
         verdicts.add(self._cache, verdicts.digest(line), verdict)

@@ -135,16 +135,16 @@ class KimiTeacher:
             child = await self._spawn(call, argv, folder, workdir)
             started = clock()
             try:
-                await self._watch(child, folder, ready, log)
+                lines = await self._watch(child, folder, ready, log)
                 code = await child.wait()
             finally:
                 await child.stop()
             seconds = clock() - started
-            left = any(workdir.iterdir())
+            left = _holds_anything(workdir)
             usage = kimi_sessions.usage_of(ready.home, kimi.dialect, workdir)
         if left:
             raise _tool_fault()  # whatever its output says: nothing but a tool writes into its folder
-        answer = replace(_judge(folder, kimi, code), seconds=seconds)
+        answer = replace(_judge(lines, folder, kimi, code), seconds=seconds)
         return answer if usage is None else _with_usage(answer, usage)
 
     def read_answer(self, folder: Path) -> Answer | None:
@@ -192,27 +192,30 @@ class KimiTeacher:
             message = f"{argv[0]} could not be started: {error.strerror}."
             raise TeacherFault("transient" if busy else "protocol", message) from None
 
-    async def _watch(self, child: Child, folder: Path, ready: _Ready, log: Callable[[str], None]) -> None:
-        """Follow a call until its process ends.
+    async def _watch(self, child: Child, folder: Path, ready: _Ready, log: Callable[[str], None]) -> list[OutputLine]:
+        """Follow a call until its process ends; what it wrote to standard output.
 
         Raises:
             TeacherFault: a watchdog, the tripwire, or output without end; the process then still runs.
             UserError: the program is another version than the one that was looked at.
         """
         clock = asyncio.get_running_loop().time
-        out, err = LineReader(folder / OUT), LineReader(folder / ERR)
+        out, err = LineReader(folder / OUT, longest=MAX_OUTPUT), LineReader(folder / ERR)
+        lines: list[OutputLine] = []
         started = last = clock()
         spoke = done = False
 
         def note(line: OutputLine) -> None:
             self._check_version(line, ready.kimi)
             _log_line(line, log)
+            lines.append(line)
 
         while not done:
             watchdogs.check(ready.limits, now=clock(), started=started, last=last, spoke=spoke)
             done = await child.ended_within(_LOOK)
             if _hand_on(out, err, note, log):
                 spoke, last = True, clock()
+        return lines
 
     def _check_version(self, line: OutputLine, kimi: Kimi) -> None:
         """Only the version that was found is known to keep its hands off tools."""
@@ -250,7 +253,7 @@ class KimiTeacher:
             yield workdir
         finally:
             kimi_sessions.remove(ready.home, ready.kimi.dialect, workdir)
-            if any(workdir.iterdir()):
+            if _holds_anything(workdir):
                 shutil.rmtree(workdir, ignore_errors=True)
             self._slots.discard(slot)
 
@@ -338,20 +341,21 @@ def _temporary_root() -> Path:
     raise TeacherFault("protocol", "Every folder for temporary files lies in a git repository.", "Set TMPDIR.")
 
 
-def _judge(folder: Path, kimi: Kimi, code: int) -> Answer:
-    """The answer of a call that has ended, or the fault that it ended in: a tool goes first, then the exit code."""
-    output = _read(folder / OUT, MAX_OUTPUT)
-    lines = kimi_output.read_lines(output)
-    if kimi_output.uses_tool(lines):
-        raise _tool_fault()
+def _judge(lines: list[OutputLine], folder: Path, kimi: Kimi, code: int) -> Answer:
+    """The answer of a call that has ended, with no tool in its lines, or the fault that it ended in."""
     if code != 0:
-        raise classify(kimi.dialect, code, output[-_TAIL:], _read(folder / ERR, _TAIL))
+        raise classify(kimi.dialect, code, _read(folder / OUT, MAX_OUTPUT)[-_TAIL:], _read(folder / ERR, _TAIL))
     text = kimi_output.answer_text(lines)
     if text and (kimi.dialect == "kimi-legacy" or kimi_output.session(lines) is not None):
         return Answer(text=text, metadata={"recipe": prompts.RECIPE})
     told = _read(folder / ERR, _TAIL) or "\n".join(line.text for line in lines if line.kind == "other")
     said = " ".join(clean(told).split())[:200] or "nothing"
     raise TeacherFault("protocol", f"kimi ended without an answer; it said: {said}", "Run kimi by hand to see more.")
+
+
+def _holds_anything(folder: Path) -> bool:
+    with os.scandir(folder) as found:
+        return next(found, None) is not None
 
 
 def _read(path: Path, limit: int) -> str:

@@ -16,9 +16,9 @@ from hegelion_core import events
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import metrics
-from hegelion_core.training.batching import Batch, tokens_of
 from hegelion_core.training.lora import Weights
 from hegelion_core.training.loss import Arrays, LossFunction, evaluate
+from hegelion_core.training.plan import Batch, tokens_of
 from hegelion_core.training.progress import Progress
 from hegelion_core.training.scu import measures
 from hegelion_core.training.scu.choice import choose_law

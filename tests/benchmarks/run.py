@@ -88,8 +88,10 @@ def events() -> None:
 
         row("publish an event", f"{1e6 * timed(publish) / count:.1f} µs", f"{count:,} events, write and fold")
         log.close()
-        seconds = timed(lambda: replay(path))
-        row("replay a log", f"{seconds:.2f} s", f"{count:,} events, {path.stat().st_size / MIB:.0f} MiB")
+        size = f"{count:,} events, {path.stat().st_size / MIB:.0f} MiB"
+        row("open a log by its snapshot", f"{1000 * timed(lambda: replay(path)):.1f} ms", size)
+        path.with_suffix(".snapshot").unlink()
+        row("replay a log", f"{timed(lambda: replay(path)):.2f} s", size)
 
 
 def samples() -> None:

@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
-from hegelion_core.workspace import sha256
+from hegelion_core import events
+from hegelion_core.settings import Settings
+from hegelion_core.training import worker
+from hegelion_core.worker import Job, Worker
+from hegelion_core.workspace import RunFolder, sha256
 
 WALL_TIME = {"seconds"}
 """The fields of metrics and of a checkpoint's state that tell how long something took; all others repeat exactly."""
@@ -28,11 +34,85 @@ def train(student: Path, data: Path, adapter: Path, *more: str) -> list[str]:
     """A short training with all that must survive a kill: dropout, accumulation, validation, samples."""
     return [
         *("train", "--model", str(student), "--data", str(data), "--adapter_path", str(adapter)),
-        *("--batch_size", "4", "--micro-batch-size", "2", "--lr", "1e-3", "--lora_rank", "2", "--lora_dropout", "0.2"),
+        *("--batch_size", "4", "--micro-batch-size", "1", "--lr", "1e-3", "--lora_rank", "2", "--lora_dropout", "0.2"),
         *("--target_s", "0.02", "--scu_update_freq", "2", "--checkpoint-every", "4", "--validate-every", "6"),
         *("--sample-every", "10", "--set", "training.sample_tokens=5", "--set", "training.report_every=5"),
         *("--set", "training.validation_share=0.2", *more),
     ]
+
+
+SHORT = {
+    "batch_size": 4,
+    "micro_batch_size": 2,
+    "iters": 12,
+    "lr": 1e-3,
+    "lora_rank": 2,
+    "lora_dropout": 0.2,
+    "num_layers": 1,
+    "target_s": 0.02,
+    "scu_update_freq": 2,
+    "report_every": 4,
+    "checkpoint_every": 5,
+    "validate_every": 3,
+    "sample_every": 4,
+    "sample_tokens": 5,
+    "validation_share": 0.3,
+}
+"""A training in this process with all that must survive an end."""
+
+
+class When(threading.Event):
+    """An event that is set from the moment on at which a condition holds."""
+
+    def __init__(self, holds: Callable[[], bool]) -> None:
+        super().__init__()
+        self._holds = holds
+
+    def is_set(self) -> bool:
+        return self._holds()
+
+
+@dataclass(frozen=True)
+class Here:
+    """A training in this process, in a folder of its own."""
+
+    folder: Path
+    student: Path
+    data: Path
+
+    @property
+    def run(self) -> RunFolder:
+        return RunFolder(self.folder)
+
+    @property
+    def adapter(self) -> Path:
+        return self.folder / "adapter"
+
+    def train(self, stop: Callable[[], bool] | None = None, **changes: object) -> None:
+        """Train, or go on; until ``stop`` holds."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        training = {"model": str(self.student), "adapter_path": str(self.adapter), **SHORT, **changes}
+        made = Worker(
+            Job(
+                root=str(self.folder),
+                demo=False,
+                run=str(self.folder),
+                reports=str(self.folder / "reports.jsonl"),
+                settings=Settings.model_validate({"training": training}).model_dump(mode="json"),
+                arguments={"data": str(self.data)},
+            )
+        )
+        if stop is not None:
+            made.stop_requested = When(stop)
+        worker.work(made)
+
+    def reported(self) -> list[events.AnyEvent]:
+        """Every event so far."""
+        return [events.decode(line) for line in (self.folder / "reports.jsonl").read_bytes().splitlines()]
+
+    def left(self) -> dict[str, object]:
+        """All that it made, as far as it repeats."""
+        return left_behind(self.folder, self.adapter)
 
 
 def metrics(run: Path) -> list[dict[str, object]]:
@@ -46,7 +126,7 @@ def left_behind(run: Path, adapter: Path) -> dict[str, object]:
     """All that a training makes, in a form in which two of them can be compared for equality."""
     made: dict[str, object] = {"metrics": metrics(run)}
     made |= {path.name: sha256(path) for path in sorted(adapter.iterdir())}
-    made["samples"] = sha256(run / "training_samples.jsonl")
+    made["samples"] = sha256(run / "training_samples.jsonl") if (run / "training_samples.jsonl").exists() else ""
     for folder in sorted((run / "checkpoints").glob("step-*")):
         for path in sorted(folder.iterdir()):
             if path.name == "state.json":

@@ -5,10 +5,12 @@ from __future__ import annotations
 import tempfile
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hegelion_core import events as e
+from hegelion_core import snapshot
 from hegelion_core.event_log import EventLog, EventReader, replay
 
 
@@ -64,3 +66,42 @@ async def test_subscribers_get_what_comes_after_they_subscribed(tmp_path: Path) 
     log.publish(e.NoticePosted(text="after"))
     log.close()
     assert [event.text async for event in events if isinstance(event, e.NoticePosted)] == ["after"]
+
+
+def test_a_log_is_opened_from_its_snapshot_and_what_came_after(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hegelion_core.event_log.SNAPSHOT_EVERY", 3)
+    path = tmp_path / "events.jsonl"
+    path.write_bytes(b"no event\n")
+    log = EventLog(path)
+    for number in range(8):  # the snapshot is of the first six; a core that is killed writes no other
+        log.publish(e.NoticePosted(text=f"{number}"))
+    state, offset, damaged = snapshot.load(path)
+    assert [notice.text for notice in state.notices] == [str(number) for number in range(6)]
+    assert damaged == 1
+    assert 0 < offset < path.stat().st_size
+    assert replay(path) == log.state
+    log.close()
+    assert snapshot.load(path) == (log.state, path.stat().st_size, 1)
+    assert EventLog(path).damaged == 1
+
+
+@pytest.mark.parametrize("harm", ["garbage", "other code", "cut log", "other log"])
+def test_a_snapshot_that_does_not_fit_is_not_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, harm: str) -> None:
+    path = tmp_path / "events.jsonl"
+    log = EventLog(path, clock=lambda: 1.0)
+    log.publish(e.NoticePosted(text="one"))
+    log.publish(e.NoticePosted(text="two"))
+    log.close()
+    lines = path.read_bytes().splitlines(keepends=True)
+    match harm:
+        case "garbage":
+            (tmp_path / "events.snapshot").write_bytes(b"\x93garbage")
+        case "other code":
+            monkeypatch.setattr(snapshot, "fingerprint", lambda: "0" * 16)
+        case "cut log":
+            path.write_bytes(lines[0])
+        case "other log":
+            path.write_bytes(lines[0].replace(b"one", b"ONE") + lines[1].replace(b"two", b"TWO"))
+    assert snapshot.load(path)[1] == 0
+    texts = [notice.text for notice in replay(path).notices]
+    assert texts == {"cut log": ["one"], "other log": ["ONE", "TWO"]}.get(harm, ["one", "two"])
