@@ -19,7 +19,7 @@ COMMON: Mapping[str, object] = {
     "prior_sigma": 0.1,
     "report_every": 50,
 }
-TINY: Mapping[str, object] = {**COMMON, "iters": 240, "checkpoint_every": 20, "lr": 2e-3}
+TINY: Mapping[str, object] = {**COMMON, "iters": 240, "checkpoint_every": 20, "sample_every": 0, "lr": 2e-3}
 SMOLLM: Mapping[str, object] = {
     **COMMON,
     "model": "bundled",

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import click
 
-from tests.benchmarks.scu.students import Entry, Size, dialectic_rows, docstring_rows, pretrained
+from tests.benchmarks.scu.rows import Entry, dialectic_rows, docstring_rows
+from tests.benchmarks.scu.students import Size, pretrained
 from tests.benchmarks.scu.trainings import Curve, Plan, result, train
 
 STEPS, FIFTH, TOLERANCE = 500, 100, 0.1

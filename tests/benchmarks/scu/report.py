@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,14 @@ if TYPE_CHECKING:
 PICTURE = "scu.svg"
 WINDOW = 20
 """Steps over which the picture averages the training loss."""
+
+
+@dataclass(frozen=True)
+class Look:
+    """Of a line."""
+
+    colour: str
+    alpha: float
 
 
 def write(work: Path, tiny: Sequence[Outcome], smollm: Sequence[Outcome]) -> None:
@@ -92,12 +101,13 @@ def _draw(path: Path, parts: Sequence[tuple[str, Sequence[Outcome]]]) -> None:
         validation, training, share, strength = (row[column] for row in grid)
         for place, outcome in enumerate(outcomes):
             for number, curve in enumerate(outcome.by_seed.values()):
-                style = {"color": f"C{place}", "alpha": 0.9 if number == 0 else 0.4, "lw": 1.2}
+                look = Look(f"C{place}", 0.9 if number == 0 else 0.4)
+                steps, losses = zip(*curve.validation, strict=True)
                 label = name_of(outcome) if number == 0 else None
-                validation.plot(*zip(*curve.validation, strict=True), label=label, **style)
-                _steps(training, curve, "loss", style)
-                _steps(share, curve, "s_hat", style)
-                _steps(strength, curve, "lam", style)
+                validation.plot(steps, losses, label=label, color=look.colour, alpha=look.alpha)
+                _steps(training, curve, "loss", look)
+                _steps(share, curve, "s_hat", look)
+                _steps(strength, curve, "lam", look)
         validation.set_title(name)
         validation.legend(fontsize=8)
         share.set_yscale("log")
@@ -112,10 +122,10 @@ def _draw(path: Path, parts: Sequence[tuple[str, Sequence[Outcome]]]) -> None:
     figure.savefig(path, metadata={"Date": None})
 
 
-def _steps(axes: Axes, curve: Curve, field: str, style: dict[str, object]) -> None:
+def _steps(axes: Axes, curve: Curve, field: str, look: Look) -> None:
     """Every fifth step; the training loss as a running mean."""
     values = [float(getattr(step, field)) for step in curve.steps]
     if field == "loss":
         values = [statistics.mean(values[max(0, end - WINDOW) : end]) for end in range(1, len(values) + 1)]
     steps = [step.step for step in curve.steps]
-    axes.plot(steps[::5], values[::5], **style)
+    axes.plot(steps[::5], values[::5], color=look.colour, alpha=look.alpha)

@@ -19,7 +19,8 @@ import click
 
 from tests.benchmarks.scu import arms, report
 from tests.benchmarks.scu.arms import Arm, Outcome
-from tests.benchmarks.scu.students import Size, dialectic_rows, pretrained
+from tests.benchmarks.scu.rows import dialectic_rows
+from tests.benchmarks.scu.students import Size, pretrained
 from tests.benchmarks.scu.trainings import Plan, result, train
 
 STUDENT = Size(width=64, layers=2, steps=800)
@@ -35,11 +36,16 @@ def plan(phase: str, arm: Arm, seed: int, base: dict[str, object]) -> Plan:
 def begin() -> None:
     """Each process: one thread of matrix products, and an end when the main one ends, however that happens."""
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
-    if parent := parent_process():
-        Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
+    Thread(target=_end_with_parent, daemon=True).start()
     from hegelion_core.models.blas import prepare_mlx
 
     prepare_mlx()
+
+
+def _end_with_parent() -> None:
+    if parent := parent_process():
+        parent.join()
+        os._exit(1)
 
 
 def do_all(work: Path, plans: Sequence[Plan], jobs: int) -> None:

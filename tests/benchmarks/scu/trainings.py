@@ -16,7 +16,7 @@ from hegelion_core import events, workspace
 from hegelion_core.settings import Settings
 from hegelion_core.training.metrics import StepMetrics
 from hegelion_core.worker import Job, Worker
-from tests.benchmarks.scu.students import Entry
+from tests.benchmarks.scu.rows import Entry
 
 
 class Curve(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ import statistics
 
 import pytest
 
-from tests.benchmarks.scu.students import START, Entry, dialectic_rows
+from tests.benchmarks.scu.rows import START, Entry, dialectic_rows
 from tests.benchmarks.scu.trainings import Curve, Plan, train
 from tests.fakes.tiny_model import make_tiny_model
 

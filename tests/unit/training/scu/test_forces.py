@@ -14,9 +14,10 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load
 
 from hegelion_core.settings import TrainingSettings
-from hegelion_core.training.batching import BatchPlan, TokenRow
+from hegelion_core.training.batching import TokenRow
 from hegelion_core.training.lora import Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction
+from hegelion_core.training.plan import BatchPlan
 from hegelion_core.training.scu.choice import choose_law
 from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.scu.measures import Prior
@@ -114,7 +115,7 @@ def test_lambda_zero_is_plain_lora_bit_for_bit(model: Module, law: str, size: in
     given = dict(lora_weights(model))
 
     set_lora_weights(model, start)
-    optimizer = AdamW(learning_rate=mx.array(1e-3), weight_decay=0.0, bias_correction=True)
+    optimizer = AdamW(learning_rate=1e-3, weight_decay=0.0, bias_correction=True)
     optimizer.init(start)
     with_gradient = value_and_grad(model, lambda arrays: loss(arrays, trained=True))
     for _ in range(3):
@@ -126,7 +127,7 @@ def test_lambda_zero_is_plain_lora_bit_for_bit(model: Module, law: str, size: in
             for part in parts[1:]:
                 summed = summed + part[name]
             mean[name] = summed / tokens
-        clipped, _ = clip_grad_norm(mean, MAX_GRAD_NORM)
+        clipped, _ = clip_grad_norm(mean, MAX_GRAD_NORM)  # type: ignore[no-untyped-call]
         set_lora_weights(model, optimizer.apply_gradients(clipped, lora_weights(model)))
         mx.eval(lora_weights(model), optimizer.state)
     for name, tensor in lora_weights(model).items():

@@ -101,7 +101,7 @@ def test_automatic_stopping_ends_a_settled_training_and_a_resumed_one_at_the_sam
 def test_the_training_says_first_what_is_reachable(
     tmp_path: Path, student: Path, capsys: pytest.CaptureFixture[str], settings: dict[str, object], words: str
 ) -> None:
-    run = train(tmp_path, student, **{"iters": 30, **settings})
+    run = train(tmp_path, student, None, **{"iters": 30, **settings})
     assert words in capsys.readouterr().out
     (plan,) = [event for event in reports(run) if isinstance(event, events.TrainingPlanned)]
     assert plan.floor_s is not None
