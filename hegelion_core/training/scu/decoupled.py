@@ -86,8 +86,8 @@ class DecoupledLaw:
             bits=bits,
             tokens=tokens,
             distance=distance,
-            drive=kept_drive * state.drive + added / beta,
-            steps=kept_drive * state.steps + 1,
+            added=kept_drive * state.added + added,
+            betas=kept_drive * state.betas + beta,
             beta=beta,
         )
 
@@ -107,7 +107,7 @@ class DecoupledLaw:
             integral = clip(integral + self.ki * error * share_of_horizon, -INTEGRAL_LIMIT, INTEGRAL_LIMIT)
         wanted = math.sqrt(state.bits / state.tokens * self.target_s / (1 - self.target_s))
         aim = wanted * math.exp(0.5 * (1 - self.kp) * error)  # r goes with the root of S
-        added = max(state.drive / state.steps, 0.0) * state.beta
+        added = max(state.added / state.betas, 0.0) * state.beta
         pull = pull_towards(aim, state.distance, added, max(self.update_every, HORIZON))
         return replace(state, lam=clip(pull / state.beta * math.exp(integral), low, high), integral=integral)
 

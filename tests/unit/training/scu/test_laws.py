@@ -151,7 +151,7 @@ def test_at_a_bound_the_integral_does_not_wind_up() -> None:
     low, high = law.lambda_bounds
     near = 2.0 * 0.02 / 0.98
     for lam, r_squared in ((low, near / 1.2), (high, near * 1.2)):
-        state = ControllerState(lam=lam, s_hat=0.02, bits=200, tokens=100, steps=10, distance=math.sqrt(r_squared))
+        state = ControllerState(lam=lam, s_hat=0.02, bits=200, tokens=100, distance=math.sqrt(r_squared))
         state = law.observe(state, Measured(2.0, r_squared, 1), RATE)
         assert law.update(state).integral == 0
         off = law.observe(msgspec.structs.replace(state, lam=1.0), Measured(2.0, r_squared, 1), RATE)
@@ -163,7 +163,7 @@ def test_more_s_than_wanted_means_more_pull() -> None:
 
     def lambda_at(s: float) -> float:
         r = math.sqrt(2.0 * s / (1 - s))
-        state = ControllerState(lam=5.0, s_hat=s, bits=200, tokens=100, steps=10, drive=50.0, beta=1e-3, distance=r)
+        state = ControllerState(lam=5.0, s_hat=s, bits=200, tokens=100, added=0.05, betas=0.01, beta=1e-3, distance=r)
         return law.update(state).lam
 
     low, right, high = map(lambda_at, (0.01, 0.02, 0.04))
@@ -175,6 +175,10 @@ def test_the_pull_follows_the_learning_rate() -> None:
     law, state = decoupled_law(), decoupled_law().initial_state()
     assert law.forces(state, 2e-4).pull == pytest.approx(2 * law.forces(state, 1e-4).pull)
     assert law.forces(state, 2e-4).penalty == 0
+    # A schedule that ends at 0 must not end the law.
+    for rate in (1e-4, 0.0):
+        state = law.update(law.observe(state, Measured(2.0, 0.1, 9), rate))
+    assert math.isfinite(state.lam)
 
 
 # The published law
