@@ -250,9 +250,10 @@ def _(event: e.RowsConverted, state: RunState) -> str:
 @describe.register
 def _(event: e.TrainingPlanned, state: RunState) -> str:
     start = f", going on after step {event.start_step}" if event.start_step else ""
+    within = f" (without a pull about {event.expected_s:.2%})" if event.expected_s is not None else ""
     return (
         f"  {event.iters} steps on {event.rows} rows ({event.validation_rows} held out), {event.trainable:,} LoRA "
-        f"parameters, {event.tokens_per_epoch:,} supervised tokens an epoch, S* = {event.target_s:.2%}, "
+        f"parameters, {event.tokens_per_epoch:,} supervised tokens an epoch, S* = {event.target_s:.2%}{within}, "
         f"{event.device}{start}"
     )
 

@@ -247,7 +247,13 @@ def _foresee(training: Training, settings: TrainingSettings) -> Reach | None:
         return None
     start, reached = training.reach()
     _say(
-        reachability.statement(start, reached, update_every=settings.scu_update_freq, bounds=training.law.lambda_bounds)
+        reachability.statement(
+            start,
+            reached,
+            update_every=settings.scu_update_freq,
+            bounds=training.law.lambda_bounds,
+            published=settings.scu_law == "published",
+        )
         if settings.lambda_init > 0
         else reachability.plain_statement(reached)
     )

@@ -80,8 +80,18 @@ def plain_statement(reached: Reach) -> str:
     )
 
 
-def statement(start: Start, reached: Reach, *, update_every: int, bounds: tuple[float, float]) -> str:
-    """One line for people: floor, what is reachable, what SCU will do."""
+def statement(
+    start: Start, reached: Reach, *, update_every: int, bounds: tuple[float, float], published: bool = False
+) -> str:
+    """One line for people: floor, what is reachable, what SCU will do.
+
+    Args:
+        start: the training before its first step.
+        reached: what ``reach`` made of it.
+        update_every: steps between updates of λ.
+        bounds: of λ.
+        published: whether the published law moves λ.
+    """
     target, (low, high) = f"{start.target_s:.2%}", bounds
     known = (
         f"SCU: S is {reached.floor:.2%} at the start ({start.data_bpt:.2f} bits of data a token, "
@@ -95,19 +105,18 @@ def statement(start: Start, reached: Reach, *, update_every: int, bounds: tuple[
         )
     if start.target_s > reached.ceiling:
         return known + (
-            f"The target of {target} is out of reach: λ falls to its least, {low:g}, and this is plain LoRA but for "
-            "that. Lower --target_s or --prior_sigma, or train longer."
+            f"The target of {target} is out of reach: λ falls towards its least, {low:g}, and this is plain LoRA but "
+            "for that. Lower --target_s or --prior_sigma, or train longer."
         )
     if reached.target_step is None:
         return known + (
-            f"The target of {target} may not be reached; until it is, λ stays at its least, {low:g}, and this is plain "
-            "LoRA but for that."
+            f"The target of {target} may not be reached; until it is, λ falls towards its least, {low:g}: this is "
+            "plain LoRA but for that."
         )
     if reached.target_step < 2 * update_every:
         return known + (
             f"The target of {target} is only some {reached.target_step} steps away from the start, which is little for "
             f"an update of λ every {update_every} steps: S will swing around it, and hardly anything can be learned."
         )
-    return known + (
-        f"The target of {target} should be reached about step {reached.target_step}; from there on λ holds S."
-    )
+    then = "the published law hardly moves λ near its target, and S will not be held" if published else "λ holds S"
+    return known + (f"The target of {target} should be reached about step {reached.target_step}; from there on {then}.")

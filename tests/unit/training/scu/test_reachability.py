@@ -76,6 +76,8 @@ def test_floor_expected_and_ceiling_are_in_order(
 
 def test_the_statement_says_what_will_happen() -> None:
     assert "should be reached about step" in said(START, [2e-5] * 500)
+    slow = reach(START, [2e-5] * 500)
+    assert "will not be held" in statement(START, slow, update_every=10, bounds=(1e-4, 10), published=True)
     assert "is out of reach" in said(replace(START, target_s=0.99))
     ceiling = reach(START, RATES).ceiling
     assert "may not be reached" in said(replace(START, target_s=0.9 * ceiling))
