@@ -13,13 +13,14 @@ TRACKERS := .tools/trackers
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format bench interop clean help
+.PHONY: demo test lint format bench bench-scu interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make bench   the tables of docs/benchmarks.md"
+	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
 	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
@@ -41,6 +42,11 @@ format: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run
+
+bench-scu: .venv/.test
+	$(PIP) -c constraints.txt -e '.[test,bench]'
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.controller
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.run
 
 interop: .venv/.test $(INTEROP)/.made $(TRACKERS)/.made
 	PYTHONPATH=$(TRACKERS) $(BIN)/python -m pytest -q tests/interop/trackers.py
