@@ -148,6 +148,7 @@ class TrainingSettings(Section):
         le=1024,
         description="rows of a step that pass the model at a time; none: all; fewer need less memory",
     )
+    grad_checkpoint: bool = Field(False, description="compute activations again for the gradient: slower, less memory")
     iters: int = Field(500, ge=1, description="optimizer steps")
     lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
     max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")

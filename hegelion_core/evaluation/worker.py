@@ -23,7 +23,8 @@ from hegelion_core.events import EvaluationProgressed
 from hegelion_core.generation.sources import evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.models.loading import LoadedModel, apply_adapter, load, locate
-from hegelion_core.training.batching import Batch, BatchPlan, EncodedRows, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.batching import EncodedRows, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.worker import Worker, main
 
 

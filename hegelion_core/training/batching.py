@@ -1,13 +1,12 @@
-"""Training rows to batches: reading, splitting, token ids, widths and the order of an epoch. Pure; NumPy only.
+"""Training rows: reading, splitting, token ids. Pure, but for reading; NumPy only.
 
-A *row* is a line of the training file; a *token row* is its token ids and where supervision begins. Batches are a
-pure function of (token rows, batch size, seed, step), so that a resumed training needs only its step.
+A *row* is a line of the training file; a *token row* is its token ids and where supervision begins. What makes
+batches of them is in ``plan.py``.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,12 +19,6 @@ import numpy.typing as npt
 from hegelion_core.errors import ExitCode, UserError
 
 Ints: TypeAlias = npt.NDArray[np.int32]
-Floats: TypeAlias = npt.NDArray[np.float32]
-
-WIDTH_UNIT = 32
-"""Widths of batches are multiples of this, which suits every device's matrix products."""
-MAX_SHAPES = 16
-"""Input shapes of a whole training: each is one trace of a compiled step, and traces are never evicted."""
 
 
 # Rows
@@ -220,145 +213,3 @@ def encode_rows(rows: Iterable[Row], encode: Encode, max_seq_length: int) -> Enc
         cut += excess > 0
         kept.append(token_row)
     return EncodedRows(tuple(kept), cut, skipped)
-
-
-# Batches
-
-
-@dataclass(frozen=True)
-class Batch:
-    """What one pass of the model sees. B rows, padded to width W; P supervised positions, padded too."""
-
-    rows: Ints
-    """(B,) which token rows."""
-    inputs: Ints
-    """(B, W) token ids."""
-    positions: Ints
-    """(P,) indices into the B · W positions, whose next token is supervised."""
-    targets: Ints
-    """(P,) that next token."""
-    weights: Floats
-    """(P,) 1 for a supervised token, 0 for padding."""
-
-    @property
-    def tokens(self) -> int:
-        """Supervised tokens."""
-        return int(self.weights.sum())
-
-
-def tokens_of(batches: Iterable[Batch]) -> int:
-    """Supervised tokens of several."""
-    return sum(batch.tokens for batch in batches)
-
-
-class BatchPlan:
-    """Which rows each step sees, in batches of few shapes.
-
-    An epoch takes every row once. Rows of similar length come together, in batches of nearly equal size and in an
-    order that the seed and the epoch decide.
-    """
-
-    def __init__(
-        self, rows: Sequence[TokenRow], batch_size: int, seed: int, micro_batch_size: int | None = None
-    ) -> None:
-        """Plan over at least one row.
-
-        Args:
-            batch_size: rows that an optimizer step sees, at most.
-            micro_batch_size: rows that pass the model at a time, at most; none: all of a step's.
-        """
-        self._rows = rows
-        self._seed = seed
-        self._micro = micro_batch_size or batch_size
-        self.batches_per_epoch = math.ceil(len(rows) / batch_size)
-        chunks = np.array_split(np.arange(len(rows)), self.batches_per_epoch)
-        sizes = {len(part) for chunk in chunks for part in self._split(chunk)}
-        units = np.array([math.ceil((len(row.ids) - 1) / WIDTH_UNIT) for row in rows])
-        self.widths = tuple(WIDTH_UNIT * unit for unit in best_widths(units, MAX_SHAPES // len(sizes)))
-        self._class = np.searchsorted(self.widths, WIDTH_UNIT * units)
-        self._positions = {(size, width): self._most_supervised(size, width) for size in sizes for width in self.widths}
-        self._epoch: tuple[int, list[npt.NDArray[np.intp]]] = (-1, [])
-
-    @property
-    def tokens_per_epoch(self) -> int:
-        """Supervised tokens in one epoch: N of the SCU formulas."""
-        return sum(row.supervised for row in self._rows)
-
-    def step(self, step: int) -> list[Batch]:
-        """What an optimizer step sees, in micro-batches; steps count from 1."""
-        epoch, index = divmod(step - 1, self.batches_per_epoch)
-        if self._epoch[0] != epoch:
-            self._epoch = (epoch, self._order(epoch))
-        return [self._make(part) for part in self._split(self._epoch[1][index])]
-
-    @property
-    def padded_tokens(self) -> int:
-        """Length of all rows, each padded to its own width."""
-        return sum(self.widths[index] for index in self._class)
-
-    def inputs_of(self, index: int) -> Ints:
-        """(W,) token ids of one row, padded to its own width."""
-        ids = self._rows[index].ids[:-1]
-        return np.pad(ids, (0, self.widths[self._class[index]] - len(ids)))
-
-    def every_row_once(self) -> Iterable[Batch]:
-        """The batches of one epoch, for validation."""
-        return (batch for step in range(1, self.batches_per_epoch + 1) for batch in self.step(step))
-
-    def _split(self, chosen: npt.NDArray[np.intp]) -> list[npt.NDArray[np.intp]]:
-        return np.array_split(chosen, math.ceil(len(chosen) / self._micro))
-
-    def _order(self, epoch: int) -> list[npt.NDArray[np.intp]]:
-        generator = np.random.default_rng([self._seed, epoch])
-        shuffled = generator.permutation(len(self._rows))
-        by_width = shuffled[np.argsort(self._class[shuffled], kind="stable")]
-        batches = np.array_split(by_width, self.batches_per_epoch)
-        return [batches[i] for i in generator.permutation(len(batches))]
-
-    def _most_supervised(self, size: int, width: int) -> int:
-        """Supervised tokens that a batch of this shape can have at most, so that the shape decides P as well."""
-        fitting = sorted(row.supervised for row in self._rows if len(row.ids) - 1 <= width)
-        return math.ceil(sum(fitting[-size:]) / WIDTH_UNIT) * WIDTH_UNIT
-
-    def _make(self, chosen: npt.NDArray[np.intp]) -> Batch:
-        rows = [self._rows[i] for i in chosen]
-        width = self.widths[max(self._class[i] for i in chosen)]
-        inputs = np.zeros((len(rows), width), dtype=np.int32)
-        for line, row in zip(inputs, rows, strict=True):
-            line[: len(row.ids) - 1] = row.ids[:-1]
-        positions = [np.arange(row.start - 1, len(row.ids) - 1) + n * width for n, row in enumerate(rows)]
-        padding = (0, self._positions[len(rows), width] - sum(map(len, positions)))
-        return Batch(
-            rows=chosen.astype(np.int32),
-            inputs=inputs,
-            positions=np.pad(np.concatenate(positions), padding).astype(np.int32),
-            targets=np.pad(np.concatenate([row.ids[row.start :] for row in rows]), padding).astype(np.int32),
-            weights=np.pad(np.ones(sum(map(len, positions)), np.float32), padding),
-        )
-
-
-def best_widths(lengths: npt.NDArray[np.int_], count: int) -> tuple[int, ...]:
-    """At most ``count`` widths, ascending, that pad the given lengths least in all.
-
-    Every length fits one of them. Exact, by dynamic programming over the distinct lengths: ``cost[i]`` is the least
-    padded total of the i shortest distinct lengths with the widths allowed so far.
-    """
-    distinct, numbers = np.unique(lengths, return_counts=True)
-    if len(distinct) <= count:
-        return tuple(int(length) for length in distinct)
-    rows_below = np.concatenate([[0], np.cumsum(numbers)])
-    cost = np.full(len(distinct) + 1, np.inf)
-    cost[0] = 0
-    cuts: list[list[int]] = []
-    for _ in range(count):
-        # To end a class at distinct length i-1, begin it at the j that is cheapest.
-        totals = [cost[:i] + distinct[i - 1] * (rows_below[i] - rows_below[:i]) for i in range(1, len(cost))]
-        cuts.append([0, *(int(np.argmin(total)) for total in totals)])
-        cost = np.concatenate([[0], [total.min() for total in totals]])
-    widths: list[int] = []
-    end = len(distinct)
-    for choices in reversed(cuts):
-        if end:
-            widths.append(int(distinct[end - 1]))
-            end = choices[end]
-    return tuple(reversed(widths))

@@ -15,8 +15,8 @@ from hegelion_core.errors import UserError
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import controller, metrics
-from hegelion_core.training.batching import tokens_of
 from hegelion_core.training.loss import LossFunction, evaluate
+from hegelion_core.training.plan import tokens_of
 from hegelion_core.training.step import Stepper, StepResult, learning_rate
 from hegelion_core.training.trunk import Feeder
 

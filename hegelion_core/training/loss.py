@@ -1,11 +1,13 @@
 """The loss: cross-entropy over supervised tokens, with no more work for it than its gradient needs.
 
-Two savings, both exact, and both only where the model's make-up allows them:
+Savings, all exact, each only where the model's make-up allows it:
 
 - Only supervised positions go through the output head, some at a time. The head is a matrix of (vocabulary x width),
   for a small student a third of all the work, and its output, the logits, is most of the memory.
 - The layers below the first adapted one are frozen: what they make of a row is always the same. They form the
   *trunk*, whose output can be kept from epoch to epoch; the layers above are the *top*.
+- On a processor, rows are packed without padding (``stack.py``), and the last layer is computed for supervised
+  positions only: others serve as keys and values there, and nothing else.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import mlx.core as mx
@@ -20,62 +23,73 @@ from mlx.nn import losses
 from mlx.nn.layers.base import Module
 from mlx_lm.models.base import create_attention_mask
 
-from hegelion_core.training.batching import Batch
+from hegelion_core.training.plan import Batch, Span
+from hegelion_core.training.recompute import recompute_layers, recomputed
+from hegelion_core.training.stack import is_plain, packed_layer
 
 HEAD_CHUNK = 256
 """Positions whose logits exist at a time."""
-PLAIN_STACKS = {"llama", "qwen2", "qwen3"}
-"""Model types whose backbone is: embedding, layers with one causal mask, norm. Found in mlx-lm's sources; there is no
-way to ask a model, and a short trial would not notice a sliding window."""
 
 ToLogits = Callable[[mx.array], mx.array]
+Tensors = tuple[mx.array, mx.array, mx.array, mx.array]
+Spans = tuple[Span, ...]
 
 
 @dataclass(frozen=True)
 class Arrays:
-    """A batch on the device."""
+    """A micro-batch on the device."""
 
     inputs: mx.array
     """(B, W) token ids, or (B, W, D) what the trunk made of them."""
     positions: mx.array
     targets: mx.array
     weights: mx.array
+    spans: Spans = ()
+    """Where each row stands, if they are packed into one sequence (B = 1); otherwise a row is a line."""
 
-    def as_tuple(self) -> tuple[mx.array, mx.array, mx.array, mx.array]:
+    def tensors(self) -> Tensors:
         """For functions that mlx transforms."""
         return self.inputs, self.positions, self.targets, self.weights
 
 
 def batch_arrays(batch: Batch) -> Arrays:
     """A batch of token ids on the device."""
-    return Arrays(*map(mx.array, (batch.inputs, batch.positions, batch.targets, batch.weights)))
+    array = mx.array
+    return Arrays(array(batch.inputs), array(batch.positions), array(batch.targets), array(batch.weights), batch.spans)
 
 
 class LossFunction:
     """A model's summed cross-entropy, in nats."""
 
-    def __init__(self, model: Module, *, frozen_layers: int = 0) -> None:
+    def __init__(
+        self, model: Module, *, frozen_layers: int = 0, packed: bool = False, grad_checkpoint: bool = False
+    ) -> None:
         """Find out how the model is made up.
 
         Args:
             model: in evaluation mode, or without dropout.
             frozen_layers: the first so many layers will not be trained.
+            packed: take rows packed into one sequence, if the model allows it: pays on a processor.
+            grad_checkpoint: keep no activations within a layer, but compute them again for the gradient.
         """
         self._model = model
         self._head = _output_head(model)
-        plain = getattr(getattr(model, "args", None), "model_type", None) in PLAIN_STACKS
-        slides = any(getattr(layer, "use_sliding", False) for layer in model.layers)
-        self.trunk_layers = frozen_layers if self._head and plain and not slides else 0
+        plain = self._head is not None and is_plain(model)
+        self.trunk_layers = frozen_layers if plain else 0
+        self.packed = packed and plain and _packs(model)
+        """Whether rows may come packed; otherwise a row is a line of its own."""
+        self._recompute = grad_checkpoint
+        if grad_checkpoint and not self.packed:
+            recompute_layers(model.layers[frozen_layers:])
 
-    def trunk(self, inputs: mx.array) -> mx.array:
-        """(B, W) token ids to (B, W, D): what the frozen layers make of them. Only where ``trunk_layers`` > 0."""
-        hidden: mx.array = self._model.model.embed_tokens(inputs)
-        return self._through(hidden, 0, self.trunk_layers)
+    def trunk(self, inputs: mx.array, spans: Spans = ()) -> mx.array:
+        """(B, W) token ids to (B, W, D): what the frozen layers make of them. Only for a model of a plain make-up."""
+        return self._through(self._model.model.embed_tokens(inputs), 0, self.trunk_layers, spans)
 
     def __call__(self, arrays: Arrays, *, trained: bool = False) -> mx.array:
         """The sum over the batch; ``trained`` if its gradient will be asked for."""
-        hidden = self._top(arrays.inputs)
-        chosen = hidden.reshape(-1, hidden.shape[-1])[arrays.positions]
+        hidden = self._top(arrays.inputs, arrays.spans)
+        chosen = hidden[0] if arrays.spans else hidden.reshape(-1, hidden.shape[-1])[arrays.positions]
         if self._head is None:
             each = losses.cross_entropy(chosen.astype(mx.float32), arrays.targets, reduction="none")
             return (each * arrays.weights).sum()
@@ -83,16 +97,23 @@ class LossFunction:
         cuts = [slice(start, start + HEAD_CHUNK) for start in range(0, chosen.shape[0], HEAD_CHUNK)]
         return mx.stack([summed(chosen[cut], arrays.targets[cut], arrays.weights[cut]) for cut in cuts]).sum()
 
-    def _top(self, inputs: mx.array) -> mx.array:
-        if inputs.ndim == 3:
-            hidden = self._through(inputs, self.trunk_layers, len(self._model.layers))
-            return cast(mx.array, self._model.model.norm(hidden))
-        return cast(mx.array, self._model.model(inputs) if self._head else self._model(inputs))
+    def _top(self, inputs: mx.array, spans: Spans) -> mx.array:
+        if not (spans or self.trunk_layers):
+            return cast(mx.array, self._model.model(inputs) if self._head else self._model(inputs))
+        hidden = inputs if inputs.ndim == 3 else self.trunk(inputs, spans)
+        return cast(mx.array, self._model.model.norm(self._through(hidden, self.trunk_layers, None, spans)))
 
-    def _through(self, hidden: mx.array, first: int, last: int) -> mx.array:
+    def _through(self, hidden: mx.array, first: int, end: int | None, spans: Spans) -> mx.array:
         mask = create_attention_mask(hidden, None)
-        for layer in self._model.model.layers[first:last]:
-            hidden = layer(hidden, mask, None)
+        layers = self._model.model.layers
+        for layer in layers[first:end]:
+            last = layer is layers[-1]
+            if not spans:
+                hidden = layer(hidden, mask, None)
+            elif self._recompute and first == self.trunk_layers:
+                hidden = recomputed(layer, partial(packed_layer, layer, spans=spans, last=last))(hidden)
+            else:
+                hidden = packed_layer(layer, hidden, spans, last=last)
         return hidden
 
 
@@ -177,3 +198,15 @@ def _output_head(model: Module) -> ToLogits | None:
     whole = model(probe).astype(mx.float32)
     difference = mx.abs(head(hidden).astype(mx.float32) - whole).max()
     return cast(ToLogits, head) if (difference <= 1e-4 * mx.abs(whole).max()).item() else None
+
+
+def _packs(model: Module) -> bool:
+    """Whether ``packed_layer`` computes what the model's own layers do; tried on two short rows."""
+    backbone, ids = model.model, mx.arange(8)[None]
+    spans = (Span(0, 5), Span(5, 3, context=1))
+    hidden = backbone.embed_tokens(ids)
+    for layer in backbone.layers:
+        hidden = packed_layer(layer, hidden, spans, last=layer is backbone.layers[-1])
+    alone = mx.concatenate([backbone(ids[:, span.start : span.end])[:, span.context :] for span in spans], axis=1)
+    difference = mx.abs(backbone.norm(hidden) - alone).max()
+    return bool((difference <= 1e-4 * mx.abs(alone).max()).item())

@@ -13,11 +13,9 @@ from mlx.optimizers.optimizers import AdamW, clip_grad_norm
 from mlx.utils import tree_flatten
 
 from hegelion_core.training.lora import Weights, lora_weights, set_lora_weights
-from hegelion_core.training.loss import Arrays, LossFunction
+from hegelion_core.training.loss import Arrays, LossFunction, Spans, Tensors
 
-Tensors = tuple[mx.array, mx.array, mx.array, mx.array]
-"""``Arrays`` as mlx transforms them."""
-Gradient = Callable[[Tensors], tuple[mx.array, mx.array, Weights]]
+Gradient = Callable[[Tensors, Spans], tuple[mx.array, mx.array, Weights]]
 """Of a micro-batch: summed loss, supervised tokens, and the sum's gradient."""
 MAX_GRAD_NORM = 1.0
 WARMUP_STEPS = 5
@@ -60,11 +58,10 @@ class Stepper:
         self._optimizer.init(self.reference)
         gradient, update = self._differentiate(loss), self._update
         if compiled:
-            # What is traced leaves its placeholders in the model, so its state is an output even of the gradient.
-            seen = [model.state, mx.random.state]
-            gradient = mx.compile(gradient, inputs=seen, outputs=seen)
             state = [model.state, self._optimizer.state, self.reference]
             update = mx.compile(update, inputs=state, outputs=state)
+        if compiled and not loss.packed:  # packed, each step has its own spans, and would be traced anew
+            gradient = mx.compile(gradient, inputs=[model.state, mx.random.state], outputs=[mx.random.state])
         self._gradient, self._apply = gradient, update
 
     def step(self, micro_batches: Sequence[Arrays], *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
@@ -80,9 +77,10 @@ class Stepper:
                 that of the loss; 0: none.
         """
         self._optimizer.learning_rate = mx.array(lr)
-        total = Sums(mx.array(0.0), mx.array(0.0), {})
+        total, weights = Sums(mx.array(0.0), mx.array(0.0), {}), lora_weights(self.model)
         for arrays in micro_batches:
-            total = total.plus(*self._gradient(arrays.as_tuple()))
+            total = total.plus(*self._gradient(arrays.tensors(), arrays.spans))
+            set_lora_weights(self.model, weights)  # what is differentiated leaves its placeholders in the model
             mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
         loss, grad_norm, sum_sq = self._apply(
             total.loss, total.tokens, total.gradient, mx.array(pull), mx.array(penalty)
@@ -108,13 +106,13 @@ class Stepper:
             (state[owner] if owner else state)[leaf] = array
 
     def _differentiate(self, loss: LossFunction) -> Gradient:
-        def summed(tensors: Tensors) -> mx.array:
-            return loss(Arrays(*tensors), trained=True)
+        def summed(tensors: Tensors, spans: Spans) -> mx.array:
+            return loss(Arrays(*tensors, spans), trained=True)
 
         with_gradient = value_and_grad(self.model, summed)
 
-        def gradient(tensors: Tensors) -> tuple[mx.array, mx.array, Weights]:
-            value, tree = with_gradient(tensors)
+        def gradient(tensors: Tensors, spans: Spans) -> tuple[mx.array, mx.array, Weights]:
+            value, tree = with_gradient(tensors, spans)
             return value, Arrays(*tensors).weights.sum(), dict(tree_flatten(tree))
 
         return gradient

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import mlx.core as mx
 
-from hegelion_core.training.batching import Batch, BatchPlan
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays
+from hegelion_core.training.plan import Batch, BatchPlan, Span
 
 CACHE_BYTES = 512 * 1024**2
-"""Room for the kept rows of one plan; where they need more, nothing is kept."""
+"""Room for the kept rows of one plan; those for which there is none are made again each time."""
 
 
 class Feeder:
@@ -21,11 +21,10 @@ class Feeder:
     """
 
     def __init__(self, plan: BatchPlan, loss: LossFunction) -> None:
-        """Decide whether rows are kept."""
+        """Feed a loss function; the plan is packed if, and only if, the loss function is."""
         self.plan, self._loss = plan, loss
         self._kept: dict[int, mx.array] = {}
-        token_bytes = loss.trunk(mx.zeros((1, 1), mx.int32)).nbytes if loss.trunk_layers else 0
-        self._keeps = loss.trunk_layers > 0 and plan.padded_tokens * token_bytes <= CACHE_BYTES
+        self._room = CACHE_BYTES
 
     def step(self, step: int) -> tuple[list[Batch], list[Arrays]]:
         """The micro-batches of an optimizer step, counted from 1, and their arrays on the device."""
@@ -38,15 +37,27 @@ class Feeder:
 
     def _arrays(self, batch: Batch) -> Arrays:
         arrays = batch_arrays(batch)
-        if not self._keeps:
+        if not self._loss.trunk_layers:
             return arrays
-        width = batch.inputs.shape[1]
-        rows = [self._row(int(index)) for index in batch.rows]
-        hidden = mx.concatenate([mx.pad(row, [(0, 0), (0, width - row.shape[1]), (0, 0)]) for row in rows])
-        return Arrays(hidden, arrays.positions, arrays.targets, arrays.weights)
+        rows, width = [self._row(int(index)) for index in batch.rows], batch.inputs.shape[1]
+        if batch.spans:
+            hidden = _to_width(mx.concatenate(rows, axis=1), width)
+        else:
+            hidden = mx.concatenate([_to_width(row, width) for row in rows])
+        return Arrays(hidden, arrays.positions, arrays.targets, arrays.weights, arrays.spans)
 
     def _row(self, index: int) -> mx.array:
-        if index not in self._kept:
-            self._kept[index] = self._loss.trunk(mx.array(self.plan.inputs_of(index))[None])
-            mx.eval(self._kept[index])
-        return self._kept[index]
+        """(1, L, D) what the trunk makes of a row."""
+        if (kept := self._kept.get(index)) is not None:
+            return kept
+        ids = mx.array(self.plan.rows[index].ids[:-1])[None]
+        hidden = self._loss.trunk(ids, (Span(0, ids.shape[1]),) if self.plan.packed else ())
+        mx.eval(hidden)
+        if hidden.nbytes <= self._room:
+            self._kept[index] = hidden
+            self._room -= hidden.nbytes
+        return hidden
+
+
+def _to_width(hidden: mx.array, width: int) -> mx.array:
+    return mx.pad(hidden, [(0, 0), (0, width - hidden.shape[1]), (0, 0)])

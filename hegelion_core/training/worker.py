@@ -21,7 +21,8 @@ from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.settings import TrainingSettings
-from hegelion_core.training.batching import BatchPlan, EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.plan import BatchPlan
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
@@ -69,10 +70,16 @@ def work(worker: Worker) -> None:
     data = _encode(path, rows, student.tokenizer, settings)
     shape = add_lora(student.model, settings)
     student.model.eval()
-    loss = LossFunction(student.model, frozen_layers=len(student.model.layers) - shape.num_layers)
+    on_gpu = loading.compile_pays()
+    loss = LossFunction(
+        student.model,
+        frozen_layers=len(student.model.layers) - shape.num_layers,
+        packed=not on_gpu,
+        grad_checkpoint=settings.grad_checkpoint,
+    )
     student.model.train()
     training = Training(
-        Stepper(student.model, loss, compiled=loading.compile_pays()),
+        Stepper(student.model, loss, compiled=on_gpu),
         loss,
         _feeder(data.train, loss, settings),
         _feeder(data.validation, loss, settings) if data.validation.rows else None,
@@ -99,7 +106,8 @@ def work(worker: Worker) -> None:
 def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -> Feeder:
     from hegelion_core.training.trunk import Feeder
 
-    return Feeder(BatchPlan(rows.rows, settings.batch_size, settings.seed, settings.micro_batch_size), loss)
+    size, micro = settings.batch_size, settings.micro_batch_size
+    return Feeder(BatchPlan(rows.rows, size, settings.seed, micro, packed=loss.packed), loss)
 
 
 def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:

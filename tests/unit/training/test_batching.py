@@ -1,41 +1,21 @@
-"""Reading rows, splitting them, token ids, and the plan of batches."""
+"""Reading rows, splitting them, and token ids."""
 
 from __future__ import annotations
 
-import itertools
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.training.batching import (
-    MAX_SHAPES,
-    WIDTH_UNIT,
-    BatchPlan,
-    Row,
-    TokenRow,
-    best_widths,
-    encode_rows,
-    read_rows,
-    split_rows,
-)
+from hegelion_core.training.batching import Row, encode_rows, read_rows, split_rows
 
 
 def by_character(row: Row) -> tuple[list[int], int]:
     """An encoder with a token for each character."""
     return [ord(character) for character in row.text], row.answer_start
-
-
-def token_rows(*lengths: int) -> list[TokenRow]:
-    """Rows with distinct ids, of which the second half is supervised."""
-    return [
-        TokenRow(np.arange(1000 * n, 1000 * n + length, dtype=np.int32), max(1, length // 2))
-        for n, length in enumerate(lengths)
-    ]
 
 
 def write(path: Path, *lines: object) -> Path:
@@ -123,55 +103,3 @@ def test_rows_without_a_supervised_token_are_counted() -> None:
     encoded = encode_rows(rows, by_character, 100)
     assert (len(encoded.rows), encoded.skipped, encoded.cut) == (1, 3, 0)
     assert encoded.supervised == 1  # the first token has no context to be predicted from
-
-
-@given(st.lists(st.integers(1, 30), min_size=1, max_size=8), st.integers(1, 4))
-def test_widths_are_the_best_there_are(lengths: list[int], count: int) -> None:
-    widths = best_widths(np.array(lengths), count)
-    assert list(widths) == sorted(set(widths))
-    assert len(widths) <= count
-
-    def padded(candidate: tuple[int, ...]) -> int:
-        return sum(min(width for width in candidate if width >= length) for length in lengths)
-
-    choices = itertools.chain.from_iterable(
-        itertools.combinations(sorted(set(lengths)), size) for size in range(1, count + 1)
-    )
-    assert padded(widths) == min(padded(choice) for choice in choices if max(choice) >= max(lengths))
-
-
-@given(st.lists(st.integers(2, 700), min_size=1, max_size=40), st.integers(1, 9), st.integers(0, 3), st.integers(0, 2))
-def test_an_epoch_takes_every_row_once_in_few_shapes(
-    lengths: list[int], batch_size: int, seed: int, epoch: int
-) -> None:
-    rows = token_rows(*lengths)
-    plan = BatchPlan(rows, batch_size, seed)
-    first = 1 + epoch * plan.batches_per_epoch
-    batches = [batch for step in range(first, first + plan.batches_per_epoch) for batch in plan.step(step)]
-    assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(len(rows)))
-    assert len({(batch.inputs.shape, batch.positions.shape) for batch in batches}) <= MAX_SHAPES
-    for batch in batches:
-        assert len(batch.rows) <= batch_size
-        assert batch.inputs.shape[1] % WIDTH_UNIT == 0
-        real = batch.weights > 0
-        followed = batch.inputs.reshape(-1)[batch.positions[real]] + 1  # ids of a test row count up
-        np.testing.assert_array_equal(followed, batch.targets[real])
-        assert batch.tokens == sum(rows[index].supervised for index in batch.rows)
-    assert sum(batch.tokens for batch in batches) == plan.tokens_per_epoch
-
-
-def test_a_plan_depends_on_the_step_alone() -> None:
-    rows = token_rows(*range(10, 90, 3))
-    straight = BatchPlan(rows, 4, seed=1)
-    batches = [straight.step(step)[0] for step in range(1, 30)]
-    again = BatchPlan(rows, 4, seed=1)
-    for step in (29, 3, 17, 8):
-        np.testing.assert_array_equal(again.step(step)[0].inputs, batches[step - 1].inputs)
-    orders = [tuple(BatchPlan(rows, 4, seed).step(1)[0].rows) for seed in range(6)]
-    assert len(set(orders)) > 3
-
-
-def test_rows_of_one_batch_have_similar_lengths() -> None:
-    plan = BatchPlan(token_rows(*([40] * 8 + [400] * 8)), 4, seed=0)
-    padded = sum(plan.step(step)[0].inputs.size for step in range(1, 5))
-    assert padded == 8 * 64 + 8 * 416

@@ -26,10 +26,11 @@ from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
 from hegelion_core.training.adapter import write_adapter
-from hegelion_core.training.batching import Batch, BatchPlan, TokenRow
+from hegelion_core.training.batching import TokenRow
 from hegelion_core.training.controller import ControllerState
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
+from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.training.step import Stepper, StepResult
 from hegelion_core.worker import Job, Worker
 from tests.fakes.tiny_model import make_tiny_model
@@ -46,10 +47,10 @@ def model(student: Path) -> Module:
     return loaded
 
 
-def plan(batch_size: int = 2, micro_batch_size: int | None = None) -> BatchPlan:
+def plan(batch_size: int = 2, micro_batch_size: int | None = None, packed: bool = False) -> BatchPlan:
     generator = np.random.default_rng(0)
     rows = [TokenRow(generator.integers(0, 200, length).astype(np.int32), 5) for length in (30, 33, 60, 61, 90)]
-    return BatchPlan(rows, batch_size, 0, micro_batch_size)
+    return BatchPlan(rows, batch_size, 0, micro_batch_size, packed=packed)
 
 
 def lora_settings(**changes: object) -> TrainingSettings:
@@ -76,21 +77,19 @@ def gradient(model: Module, loss: Callable[[], mx.array]) -> dict[str, mx.array]
     return dict(tree_flatten(value_and_grad(model, loss)()[1]))
 
 
-@pytest.mark.parametrize("kept", [True, False], ids=["trunk kept", "as ids"])
+@pytest.mark.parametrize("frozen", [1, 0])
 @pytest.mark.parametrize("chunk", [7, 256])
 def test_the_loss_and_its_gradient_are_the_textbooks(
-    model: Module, monkeypatch: pytest.MonkeyPatch, kept: bool, chunk: int
+    model: Module, monkeypatch: pytest.MonkeyPatch, frozen: int, chunk: int
 ) -> None:
     monkeypatch.setattr(loss_module, "HEAD_CHUNK", chunk)
-    if not kept:
-        monkeypatch.setattr(trunk, "CACHE_BYTES", 0)
     add_lora(model, lora_settings())
     move_away(model)
-    loss = LossFunction(model, frozen_layers=1)
+    loss = LossFunction(model, frozen_layers=frozen)
     feeder = trunk.Feeder(plan(), loss)
     for step in (1, 2, 3):
         (batch,), (arrays,) = feeder.step(step)
-        assert arrays.inputs.ndim == (3 if kept else 2)
+        assert arrays.inputs.ndim == 2 + frozen
         expected = plain_loss(model, batch)
         assert loss(arrays).item() == pytest.approx(expected.item(), rel=1e-5)
         assert loss(arrays, trained=True).item() == pytest.approx(expected.item(), rel=1e-5)
@@ -99,6 +98,18 @@ def test_the_loss_and_its_gradient_are_the_textbooks(
         assert wanted.keys() == given.keys() == lora_weights(model).keys()
         for name, tensor in wanted.items():
             assert bool((mx.abs(given[name] - tensor).max() <= 1e-5 * mx.abs(tensor).max()).item()), name
+
+
+def test_rows_for_which_there_is_no_room_are_made_again(model: Module, monkeypatch: pytest.MonkeyPatch) -> None:
+    add_lora(model, lora_settings())
+    loss = LossFunction(model, frozen_layers=1, packed=True)
+    plenty = trunk.Feeder(plan(packed=True), loss)
+    monkeypatch.setattr(trunk, "CACHE_BYTES", 60 * 64 * 4 * 2)  # two rows of about 60 tokens, 64 wide
+    scarce = trunk.Feeder(plan(packed=True), loss)
+    for step in (1, 2, 3, 4, 5, 6):
+        (given,), (wanted,) = scarce.step(step)[1], plenty.step(step)[1]
+        assert mx.array_equal(given.inputs, wanted.inputs).item()
+    assert 0 < len(scarce._kept) < len(plenty._kept) == 5
 
 
 class Capped(Module):
