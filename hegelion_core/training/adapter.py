@@ -28,7 +28,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
         UserError: the folder cannot be written.
     """
     config = {
-        "fine_tune_type": "lora",
+        "fine_tune_type": shape.fine_tune_type,
         "num_layers": shape.num_layers,
         "lora_parameters": shape.parameters(),
         "model": base_model,

@@ -124,7 +124,7 @@ class Training:
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings)
         beta = controller.pull_strength(lr, settings.prior_sigma, self.tokens_per_epoch)
         lam = progress.controller.lam
         result = self._stepper.step(arrays, lr=lr, pull=beta * lam)

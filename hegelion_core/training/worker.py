@@ -31,7 +31,15 @@ if TYPE_CHECKING:
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.trunk import Feeder
 
-UNIMPORTANT = {"model", "adapter_path", "iters", "micro_batch_size", "report_every", "checkpoint_every"}
+UNIMPORTANT = {
+    "model",
+    "adapter_path",
+    "iters",
+    "micro_batch_size",
+    "grad_checkpoint",
+    "report_every",
+    "checkpoint_every",
+}
 """Settings that do not change what a step does, but for rounding; the student is told apart by its files."""
 
 
@@ -79,7 +87,7 @@ def work(worker: Worker) -> None:
     )
     student.model.train()
     training = Training(
-        Stepper(student.model, loss, compiled=on_gpu),
+        Stepper(student.model, loss, compiled=on_gpu, max_grad_norm=settings.max_grad_norm),
         loss,
         _feeder(data.train, loss, settings),
         _feeder(data.validation, loss, settings) if data.validation.rows else None,
@@ -171,7 +179,9 @@ def _announce(worker: Worker, training: Training, data: Data, trainable: int, de
 def _identity(settings: TrainingSettings, data: Path, model: Path) -> Identity:
     from hegelion_core.training.checkpoint import Identity
 
-    deciding = msgspec.json.encode(settings.model_dump(mode="json", exclude=UNIMPORTANT), order="sorted")
+    # Where the learning rate falls, the number of steps decides what each of them does.
+    unimportant = UNIMPORTANT - (set() if settings.lr_schedule == "constant" else {"iters"})
+    deciding = msgspec.json.encode(settings.model_dump(mode="json", exclude=unimportant), order="sorted")
     weights = sorted((file.name, file.stat().st_size) for file in model.glob("*.safetensors"))
     student = workspace.sha256(model / "config.json") + repr(weights)
     return Identity(
