@@ -112,11 +112,17 @@ def interval(values: list[float], draws: int = 4000) -> tuple[float, float, floa
 
 
 def linear(models: str) -> Iterator[Cells]:
-    """How a step's time grows with the tokens in it."""
-    found = {n: measure(Task("ours", models, ",".join(["250"] * n), 2, n, num_layers=8)) for n in (1, 2, 4, 8)}
-    times = {n: f.cpu / 2 / n for n, f in found.items()}
-    figures = ", ".join(f"{250 * n}: {1000 * time / 250:.2f}" for n, time in times.items())
-    yield "a step's time, by tokens", f"{max(times.values()) / min(times.values()):.2f} x", f"ms a token: {figures}"
+    """How a step's time grows with the tokens in it: a straight line through the times of single rows."""
+    lengths = (125, 250, 500, 1000)
+    times: list[float] = measure_raw(Task("growth", models, ",".join(map(str, lengths)), 2, 1, num_layers=8))["seconds"]
+    slope, intercept = statistics.linear_regression(lengths, times)
+    explained = statistics.correlation(lengths, times) ** 2
+    figures = ", ".join(f"{length}: {time:.2f} s" for length, time in zip(lengths, times, strict=True))
+    yield (
+        "a step's time, by tokens",
+        f"{intercept:.2f} s + {1000 * slope:.2f} ms a token",
+        f"R² {explained:.4f}; {figures}",
+    )
 
 
 def demo_rows(folder: Path) -> Path:

@@ -34,7 +34,7 @@ class Task:
     """What a side is to do."""
 
     side: str
-    """``ours`` or ``theirs``; ``scu``: ours with SCU against ours without."""
+    """``ours`` or ``theirs``; ``scu``: ours with SCU against ours without; ``growth``: ours, row by row."""
     models: str
     """Folder of the bundled model."""
     rows: str
@@ -87,6 +87,8 @@ def main(task: Task) -> dict[str, object]:
     mx.reset_peak_memory()
     if task.side == "scu":
         return {"ratios": scu(task, student.model, rows, shape)}
+    if task.side == "growth":
+        return {"seconds": growth(task, student.model, rows, shape)}
     run = ours if task.side == "ours" else theirs
     tokens, seconds, cpu, padding, loss = run(task, student.model, rows, shape)
     resident = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
@@ -170,6 +172,18 @@ def scu(task: Task, model: Module, rows: list[TokenRow], shape: LoraShape) -> li
         times = {controlled: timed(step, controlled=controlled) for controlled in (first, not first)}
         ratios.append(times[True] / times[False])
     return ratios
+
+
+def growth(task: Task, model: Module, rows: list[TokenRow], shape: LoraShape) -> list[float]:
+    """Processor time of the last step on each row alone; the first steps are not counted, the trunk's among them."""
+    found: list[float] = []
+    for row in rows:
+        stepper, feeder = prepared(task, model, [row], shape)
+        for step in range(1, task.steps + 1):
+            begun = time.process_time()
+            stepper.step(feeder.step(step)[1], lr=LR, pull=0.0)
+        found.append(time.process_time() - begun)
+    return found
 
 
 class Rows:
