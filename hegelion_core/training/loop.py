@@ -173,7 +173,7 @@ class Training:
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings)
         lam, forces = progress.controller.lam, self.law.forces(progress.controller, lr)
         result = self._stepper.step(arrays, lr=lr, pull=forces.pull, penalty=forces.penalty)
         _check(step, result, batches)
