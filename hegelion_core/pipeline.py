@@ -283,7 +283,7 @@ class Pipeline:
 
 def _no_smaller(sizes: Sizes, death: WorkerDied) -> UserError:
     return UserError(
-        f"{death.message.rstrip('.')}. It had a row at a time, of at most {sizes.length} tokens: the least there is.",
+        f"{death.message.rstrip('.')}. It had one row at a time, at most {sizes.length} tokens long: nothing is less.",
         "Make memory free; or train fewer layers (--num-layers) or shorter rows (--max-seq-length, --allow-shorter). "
         "The same command goes on at the last checkpoint.",
     )

@@ -192,11 +192,20 @@ class TrainingSettings(Section):
     )
     grad_checkpoint: bool = Field(False, description="compute activations again for the gradient: slower, less memory")
     iters: int = Field(500, ge=1, description="optimizer steps")
-    lr: float = Field(1e-5, gt=0, le=1, description="learning rate")
+    lr: float = Field(1e-5, gt=0, le=1, description="learning rate, at its highest")
+    lr_schedule: Literal["constant", "linear", "cosine"] = Field(
+        "constant", description="how the learning rate falls after the warm-up, towards 0 at the last step"
+    )
+    warmup: int = Field(5, ge=0, description="optimizer steps over which the learning rate rises to its highest")
+    max_grad_norm: float = Field(1.0, ge=0, description="gradients are scaled down to this norm; 0: never")
     max_seq_length: int = Field(4096, ge=16, description="tokens a row may have")
     num_layers: int = Field(-1, ge=-1, description="last layers that get LoRA; -1: all")
     lora_rank: int = Field(16, ge=1, le=1024, description="rank of the LoRA matrices")
     lora_alpha: float = Field(32.0, gt=0, description="scale of the update is alpha / rank")
+    use_rslora: bool = Field(False, description="scale of the update is alpha / sqrt(rank), stable over ranks")
+    fine_tune_type: Literal["lora", "dora"] = Field(
+        "lora", description="low-rank update, or with a magnitude for each output as well (DoRA)"
+    )
     lora_dropout: float = Field(0.0, ge=0, lt=1, description="dropout before the LoRA matrices")
     scu_law: Literal["decoupled", "published"] = Field(
         "decoupled", description="how lambda follows S: our law, or the published one to the letter"

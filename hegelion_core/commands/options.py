@@ -25,8 +25,8 @@ def setting(flag: str, name: str, help_text: str, *others: str) -> Option[F]:
 
 
 def switch(flag: str, name: str, help_text: str) -> Option[F]:
-    """A flag without a value that sets ``name`` (``section.name``) to true."""
-    return click.option(flag, name.replace(".", "__"), flag_value="true", default=None, help=help_text)
+    """A flag without a value that turns the setting ``name`` on."""
+    return click.option(flag, name.replace(".", "__"), is_flag=True, flag_value=True, default=None, help=help_text)
 
 
 def flags_of(values: Mapping[str, object]) -> dict[str, object]:
@@ -99,11 +99,17 @@ TRAINING: Option[Any] = together(
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
     setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
-    setting("--lr", "training.lr", "Learning rate.", "--learning-rate"),
+    setting("--lr", "training.lr", "Learning rate, at its highest.", "--learning-rate"),
+    setting("--lr-schedule", "training.lr_schedule", "'constant', or falling: 'linear', 'cosine'."),
+    setting("--warmup", "training.warmup", "Steps over which the learning rate rises [5]."),
+    setting("--max-grad-norm", "training.max_grad_norm", "Norm to which gradients are scaled down; 0: never [1]."),
+    switch("--grad-checkpoint", "training.grad_checkpoint", "Compute activations again: slower, less memory."),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
     setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all.", "--lora-layers"),
     setting("--lora-rank", "training.lora_rank", "Rank of the LoRA matrices."),
     setting("--lora-alpha", "training.lora_alpha", "Scale of the update is alpha / rank."),
+    switch("--use-rslora", "training.use_rslora", "Scale of the update is alpha / sqrt(rank)."),
+    setting("--fine-tune-type", "training.fine_tune_type", "'lora' or 'dora'."),
     setting("--lora-dropout", "training.lora_dropout", "Dropout before the LoRA matrices, 0 to 1."),
     setting("--scu-law", "training.scu_law", "'decoupled' (ours, default) or 'published' (to the letter)."),
     setting("--scu-reference", "training.scu_reference", "S counts from 'initial' weights or 'zero' (published law)."),
@@ -126,7 +132,6 @@ TRAINING: Option[Any] = together(
     setting("--sample-every", "training.sample_every", "Optimizer steps between sample answers [100; 0: none]."),
     setting("--memory-limit", "training.memory_limit", "Memory of the trainer: GiB (12) or a share (75%)."),
     switch("--allow-shorter", "training.allow_shorter", "Cut rows shorter if one at a time does not fit in memory."),
-    switch("--grad-checkpoint", "training.grad_checkpoint", "Compute activations again: slower, less memory."),
     setting("--report-every", "training.report_every", "Optimizer steps between Step lines.", "--steps-per-report"),
     setting("--track", "training.track", "Metrics go to 'tensorboard', 'trackio' or 'wandb', too."),
 )

@@ -316,11 +316,11 @@ def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[s
         lines.append(f"  rows         {state.rows}   {shown(rows)}")
     if state.trained is not None and state.steps:
         last = state.steps[-1]
-        lines.append(
-            f"  adapter      {state.trained.steps} steps, loss {last.loss:.3f}, S {last.s:.2%}   {shown(adapter)}"
-        )
+        best = f" (kept: step {kept})" if 0 < (kept := state.trained.kept_step) < state.trained.steps else ""
+        figures = f"{state.trained.steps} steps{best}, loss {last.loss:.3f}, S {last.s:.2%}"
+        lines.append(f"  adapter      {figures}   {shown(adapter)}")
     if (result := state.evaluation) is not None:
-        figures = evaluation.lines(msgspec.structs.replace(result, path=shown(result.path)))
-        lines += [f"  {label:<12} {text}" for label, text in zip(("evaluation", "", ""), figures, strict=False)]
+        compared = evaluation.lines(msgspec.structs.replace(result, path=shown(result.path)))
+        lines += [f"  {label:<12} {text}" for label, text in zip(("evaluation", "", ""), compared, strict=False)]
     lines.append(f"  run          {shown(state.folder)}")
     return lines

@@ -47,7 +47,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
 def adapter_config(shape: LoraShape, base_model: str) -> bytes:
     """The content of ``adapter_config.json``."""
     config = {
-        "fine_tune_type": "lora",
+        "fine_tune_type": shape.fine_tune_type,
         "num_layers": shape.num_layers,
         "lora_parameters": shape.parameters(),
         "model": base_model,

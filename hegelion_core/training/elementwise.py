@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import cast
 
 import mlx.core as mx
@@ -93,15 +92,10 @@ def _unflat(array: mx.array, like: mx.array) -> mx.array:
     return array.reshape(*like.shape[:2], -1, like.shape[-1])
 
 
-@lru_cache(maxsize=64)
-def _later(shared: int, block: int) -> mx.array:
-    """(1, shared · block, block) for the positions of the block itself."""
-    return mx.array(np.tile(np.triu(np.full((block, block), HIDDEN, np.float32), 1), (shared, 1))[None])
-
-
 def _mask(shared: int, block: int, seen: int) -> mx.array:
-    """(1, shared · block, seen) what is added to the scores."""
-    return mx.pad(_later(shared, block), [(0, 0), (0, 0), (seen - block, 0)])
+    """(1, shared · block, seen) what is added to the scores: only the block itself has positions that come later."""
+    later = np.tile(np.triu(np.full((block, block), HIDDEN, np.float32), 1), (shared, 1))
+    return mx.pad(mx.array(later[None]), [(0, 0), (0, 0), (seen - block, 0)])
 
 
 def gated(gate: mx.array, up: mx.array) -> mx.array:

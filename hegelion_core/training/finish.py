@@ -77,7 +77,9 @@ def announce_replacement(folder: Path, run: RunFolder) -> str:
         whose = f"of {config['model']}, rank {config['lora_parameters']['rank']}"
     except (OSError, ValueError, KeyError, TypeError):
         whose = "without a readable config"
-    return f"{folder} holds an adapter ({whose}). When this training is done, it is moved to {run.replaced}."
+    return (
+        f"{folder} holds an adapter ({whose}). Where this training ends in another one, it is moved to {run.replaced}."
+    )
 
 
 def keep_replaced(folder: Path, kept: Path) -> None:

@@ -184,7 +184,7 @@ class Training:
             initial_sum_sq=cast(float, mx.stack(distances).sum().item()),
             data_bpt=measures.bits(evaluate(stepper.model, self._loss, zip(batches, arrays, strict=True))),
         )
-        rates = (learning_rate(step, settings.lr) for step in range(1, settings.iters + 1))
+        rates = (learning_rate(step, settings) for step in range(1, settings.iters + 1))
         return start, reach(start, rates)
 
     def chosen(self) -> tuple[int, Weights]:
@@ -197,7 +197,7 @@ class Training:
     def _advance(self) -> None:
         settings, progress = self._settings, self.progress
         step, began = progress.step + 1, time.monotonic()
-        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings.lr)
+        (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings)
         lam, forces = progress.controller.lam, self.law.forces(progress.controller, lr)
         result = self._stepper.step(arrays, lr=lr, pull=forces.pull, penalty=forces.penalty)
         _check(step, result, batches)

@@ -219,6 +219,8 @@ class _Padded:
         chunks = np.array_split(np.arange(len(rows)), steps)
         sizes = {len(part) for chunk in chunks for part in split(chunk)}
         units = np.array([math.ceil((len(row.ids) - 1) / PADDED_UNIT) for row in rows])
+        # Which rows come together must not depend on how they are split into micro-batches.
+        self._similar = np.searchsorted(best_widths(units, MAX_SHAPES // len(set(map(len, chunks)))), units)
         self.widths = tuple(PADDED_UNIT * unit for unit in best_widths(units, MAX_SHAPES // len(sizes)))
         self._class = np.searchsorted(self.widths, PADDED_UNIT * units)
         self._positions = {(size, width): self._most_supervised(size, width) for size in sizes for width in self.widths}
@@ -226,7 +228,7 @@ class _Padded:
     def order(self, epoch: int) -> list[Chosen]:
         generator = np.random.default_rng([self._seed, epoch])
         shuffled = generator.permutation(len(self._rows))
-        by_width = shuffled[np.argsort(self._class[shuffled], kind="stable")]
+        by_width = shuffled[np.argsort(self._similar[shuffled], kind="stable")]
         batches = np.array_split(by_width, self._steps)
         return [batches[i] for i in generator.permutation(len(batches))]
 

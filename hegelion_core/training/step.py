@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import cast
@@ -12,19 +13,30 @@ from mlx.nn.utils import value_and_grad
 from mlx.optimizers.optimizers import AdamW, clip_grad_norm
 from mlx.utils import tree_flatten
 
+from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.lora import Weights, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, Spans, Tensors
 
 Gradient = Callable[[Tensors, Spans], tuple[mx.array, mx.array, Weights]]
 """Of a micro-batch: summed loss, supervised tokens, and the sum's gradient."""
-MAX_GRAD_NORM = 1.0
-WARMUP_STEPS = 5
-"""Steps over which the learning rate rises: Adam's first estimates rest on few gradients."""
 
 
-def learning_rate(step: int, peak: float) -> float:
-    """Of a step, counted from 1: a short linear rise, then constant."""
-    return peak * min(1.0, step / WARMUP_STEPS)
+def learning_rate(step: int, settings: TrainingSettings) -> float:
+    """Of a step, counted from 1: a linear rise over the warm-up, then constant or falling.
+
+    A falling rate is at its highest in the first step after the warm-up, and would be 0 in the step after the last:
+    no step is wasted on either. The warm-up is there because Adam's first estimates rest on few gradients.
+    """
+    if step <= settings.warmup:
+        return settings.lr * step / settings.warmup
+    passed = (step - 1 - settings.warmup) / max(1, settings.iters - settings.warmup)
+    match settings.lr_schedule:
+        case "linear":
+            return settings.lr * max(0.0, 1 - passed)
+        case "cosine":
+            return settings.lr * (1 + math.cos(math.pi * min(1.0, passed))) / 2
+        case "constant":
+            return settings.lr
 
 
 @dataclass(frozen=True)
@@ -42,15 +54,24 @@ class StepResult:
 class Stepper:
     """The trainable weights, the optimizer and the reference they are pulled to."""
 
-    def __init__(self, model: Module, loss: LossFunction, *, compiled: bool, to_zero: bool = False) -> None:
+    def __init__(
+        self,
+        model: Module,
+        loss: LossFunction,
+        *,
+        compiled: bool = False,
+        max_grad_norm: float = 0.0,
+        to_zero: bool = False,
+    ) -> None:
         """Take a model whose trainable weights are the LoRA matrices; as they are now, they are the reference.
 
         Args:
             loss: of this model.
-            to_zero: the reference is zero instead.
             compiled: fuse the step with ``mx.compile``: worth it on Metal and CUDA, not on a processor.
+            max_grad_norm: gradients of a larger norm are scaled down to it; 0: never.
+            to_zero: the reference is zero instead.
         """
-        self.model = model
+        self.model, self._max_grad_norm = model, max_grad_norm
         # Arrays of their own: a compiled step replaces the model's in place while it is traced.
         self.reference = {
             name: mx.zeros_like(tensor) if to_zero else tensor + 0 for name, tensor in lora_weights(model).items()
@@ -85,9 +106,9 @@ class Stepper:
             total = total.plus(*self._gradient(arrays.tensors(), arrays.spans))
             set_lora_weights(self.model, weights)  # what is differentiated leaves its placeholders in the model
             mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
-        loss, grad_norm, sum_sq = self._apply(
-            total.loss, total.tokens, total.gradient, mx.array(pull), mx.array(penalty)
-        )
+        # Nothing in place of a 0: plain LoRA is AdamW's own step, bit for bit.
+        strengths = (mx.array(pull) if pull else None, mx.array(penalty) if penalty else None)
+        loss, grad_norm, sum_sq = self._apply(total.loss, total.tokens, total.gradient, *strengths)
         mx.eval(loss, grad_norm, sum_sq, lora_weights(self.model), self._optimizer.state)
         return StepResult(*(cast(float, value.item()) for value in (loss, grad_norm, sum_sq)))
 
@@ -121,22 +142,19 @@ class Stepper:
         return gradient
 
     def _update(
-        self, loss: mx.array, tokens: mx.array, gradient: Weights, pull: mx.array, penalty: mx.array
+        self, loss: mx.array, tokens: mx.array, gradient: Weights, pull: mx.array | None, penalty: mx.array | None
     ) -> tuple[mx.array, mx.array, mx.array]:
-        weights = lora_weights(self.model)
-        # At penalty 0 and pull 0 (plain LoRA) the weights must be the optimizer's own, bit for bit.
+        weights, start = lora_weights(self.model), self.reference
         mean = {name: total / tokens for name, total in gradient.items()}
-        whole = {
-            name: mx.where(penalty > 0, part + penalty * (weights[name] - self.reference[name]), part)
-            for name, part in mean.items()
-        }
-        clipped, grad_norm = clip_grad_norm(whole, MAX_GRAD_NORM)  # type: ignore[no-untyped-call]
-        stepped = self._optimizer.apply_gradients(clipped, weights)
-        distances = {name: (stepped[name] - start) / (1 + pull) for name, start in self.reference.items()}
-        pulled = {
-            name: mx.where(pull > 0, start + distances[name], stepped[name]) for name, start in self.reference.items()
-        }
-        set_lora_weights(self.model, pulled)
+        if penalty is not None:
+            mean = {name: part + penalty * (weights[name] - start[name]) for name, part in mean.items()}
+        clipped, grad_norm = clip_grad_norm(mean, self._max_grad_norm or math.inf)  # type: ignore[no-untyped-call]
+        stepped: Weights = self._optimizer.apply_gradients(clipped if self._max_grad_norm else mean, weights)
+        distances = {name: weight - start[name] for name, weight in stepped.items()}
+        if pull is not None:
+            distances = {name: distance / (1 + pull) for name, distance in distances.items()}
+            stepped = {name: start[name] + distance for name, distance in distances.items()}
+        set_lora_weights(self.model, stepped)
         return loss / tokens, grad_norm, mx.stack([mx.square(distance).sum() for distance in distances.values()]).sum()
 
 

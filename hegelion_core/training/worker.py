@@ -38,10 +38,10 @@ if TYPE_CHECKING:
 UNIMPORTANT = {
     *("model", "adapter_path", "iters", "report_every", "checkpoint_every", "validate_every", "keep", "patience"),
     *("sample_every", "sample_prompts", "sample_tokens", "memory_limit", "allow_shorter", "auto_stop"),
-    *("track", "micro_batch_size", "max_seq_length"),
+    *("track", "micro_batch_size", "grad_checkpoint", "max_seq_length"),
 }
 """Settings that a checkpoint does not have to share: they do not change what a step does, and the student is told apart
-by its files. The last two do: by rounding, and by what is left of long rows. They are changed in the middle of a run
+by its files. The last three do: by rounding, and by what is left of long rows. They are changed in the middle of a run
 only where memory ran out, and that is said."""
 
 
@@ -109,7 +109,13 @@ def _train(worker: Worker, blas: str) -> None:
     )
     student.model.train()
     training = Training(
-        Stepper(student.model, loss, compiled=on_gpu, to_zero=settings.counts_from_zero),
+        Stepper(
+            student.model,
+            loss,
+            compiled=on_gpu,
+            max_grad_norm=settings.max_grad_norm,
+            to_zero=settings.counts_from_zero,
+        ),
         loss,
         _feeder(data.train, loss, settings),
         _feeder(data.validation, loss, settings) if data.validation.rows else None,
@@ -274,7 +280,9 @@ def identify(settings: TrainingSettings, data: Path, model: Path) -> Identity:
     """What a checkpoint is valid for."""
     from hegelion_core.training.checkpoint import Identity
 
-    deciding = msgspec.json.encode(settings.model_dump(mode="json", exclude=UNIMPORTANT), order="sorted")
+    # Where the learning rate falls, the number of steps decides what each of them does.
+    unimportant = UNIMPORTANT - (set() if settings.lr_schedule == "constant" else {"iters"})
+    deciding = msgspec.json.encode(settings.model_dump(mode="json", exclude=unimportant), order="sorted")
     weights = sorted((file.name, file.stat().st_size) for file in model.glob("*.safetensors"))
     student = workspace.sha256(model / "config.json") + repr(weights)
     return Identity(

@@ -1,7 +1,8 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, blas, demo. Which prompts
-can be argued: ``python -m tests.benchmarks.arguable``. Through every failure: ``python -m tests.benchmarks.fault_run``.
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, training, blas, demo.
+Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
+``python -m tests.benchmarks.fault_run``.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import psutil
 
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
-from tests.benchmarks import generation, requests, sample_files
+from tests.benchmarks import generation, requests, sample_files, training
 
 BIN = Path(sys.executable).parent
 MIB = 1 << 20
@@ -106,6 +107,12 @@ def generate() -> None:
         row(*cells)
 
 
+def train() -> None:
+    """Training beside ``mlx_lm.lora``: speed, memory, padding, and what SCU costs."""
+    for cells in training.training():
+        row(*cells)
+
+
 def blas() -> None:
     """MLX with the stock BLAS of its Linux wheel and with the fast one."""
     with tempfile.TemporaryDirectory() as folder:
@@ -159,6 +166,7 @@ BENCHMARKS = {
     "events": events,
     "samples": samples,
     "generate": generate,
+    "training": train,
     "blas": blas,
     "demo": demo,
 }

@@ -71,7 +71,7 @@ def test_a_trainer_without_memory_starts_again_smaller(console: Console, tmp_pat
     assert "training starts again at the checkpoint of step 4: 1 rows at a time, 4 times a step" in result.stdout
     if even_one:
         assert result.returncode == ExitCode.FAILED
-        assert "had a row at a time" in result.stderr
+        assert "had one row at a time" in result.stderr
         assert len(result.stderr.strip().splitlines()) == 2
         del console.environment["PYTHONPATH"]
         again = console.run(*arguments)
@@ -96,8 +96,8 @@ def test_a_checkpoint_on_demand_and_one_at_the_end_of_a_stopped_training(console
     asked = console.run("checkpoint")
     assert asked.returncode == ExitCode.DONE, asked.stderr
     folder = Path(asked.stdout.removeprefix("Saved ").strip().rstrip("."))
-    assert (folder / "manifest.json").exists() or folder.parent == console.run_folder / "checkpoints"
-    assert folder.name.startswith("step-")
+    assert folder.parent == console.run_folder / "checkpoints"
+    assert int(folder.name.removeprefix("step-")) > 0
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == ExitCode.INTERRUPTED
     console.wait_until_quiet()

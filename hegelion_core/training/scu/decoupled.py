@@ -52,7 +52,7 @@ class DecoupledLaw:
     ki: float
     lambda_init: float
     """λ until the first update; 0 is plain LoRA, and stays 0."""
-    update_every: int
+    update_every: int = HORIZON
     """Steps."""
 
     @property

@@ -198,3 +198,21 @@ def test_recomputed_layers_give_the_same_gradient_with_dropout(packed: bool, fro
         assert again == pytest.approx(value, rel=1e-6)
         assert_close(gradient, wanted, 1e-6)
     assert found[0][0][0] != found[0][1][0]  # dropout was on
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_recomputed_layers_need_less_memory(packed: bool) -> None:
+    mx.random.seed(1)
+    model = llama.Model(llama.ModelArgs.from_dict({**COMMON, "model_type": "llama", "num_hidden_layers": 8}))
+    add_lora(model, TrainingSettings(lora_rank=2))
+    row = TokenRow(np.arange(401, dtype=np.int32) % VOCABULARY, 390)
+    peaks: list[int] = []
+    for grad_checkpoint in (False, True):
+        loss = LossFunction(model, packed=packed, grad_checkpoint=grad_checkpoint)
+        (arrays,) = Feeder(BatchPlan([row], 1, 0, packed=packed), loss).step(1)[1]
+        mx.eval(arrays.tensors(), lora_weights(model))
+        mx.reset_peak_memory()
+        before = mx.get_active_memory()
+        mx.eval(value_and_grad(model, lambda: loss(arrays, trained=True))())  # noqa: B023 - called at once
+        peaks.append(mx.get_peak_memory() - before)
+    assert peaks[1] < 0.5 * peaks[0]

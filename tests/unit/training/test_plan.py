@@ -73,6 +73,9 @@ def test_an_epoch_takes_every_row_once_in_few_shapes(
     steps = [plan.step(step) for step in range(first, first + plan.batches_per_epoch)]
     sizes = {sum(len(batch.rows) for batch in step) for step in steps}
     assert max(sizes) <= batch_size
+    whole = BatchPlan(rows, batch_size, seed, packed=packed)
+    for step, parts in enumerate(steps, start=first):  # micro-batches change nothing but the split
+        assert sorted(i for part in parts for i in part.rows) == sorted(whole.step(step)[0].rows)
     assert max(sizes) - min(sizes) <= 1
     batches = list(itertools.chain.from_iterable(steps))
     assert sorted(np.concatenate([batch.rows for batch in batches])) == list(range(len(rows)))

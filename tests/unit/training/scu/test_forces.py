@@ -21,11 +21,12 @@ from hegelion_core.training.plan import BatchPlan
 from hegelion_core.training.scu.choice import choose_law
 from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.scu.measures import Prior
-from hegelion_core.training.step import MAX_GRAD_NORM, Stepper
+from hegelion_core.training.step import Stepper
 from hegelion_core.training.trunk import Feeder
 from tests.fakes.tiny_model import make_tiny_model
 
 PRIOR = Prior(sigma=0.05, tokens_per_epoch=300)
+MAX_GRAD_NORM = 1.0
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +73,7 @@ def total_loss(model: Module, loss: LossFunction, batches: list[Arrays], referen
 def test_the_published_step_follows_the_gradient_of_its_formula(model: Module, to_zero: bool, size: int) -> None:
     loss, lam = LossFunction(model), 0.7
     law = choose_law(TrainingSettings(scu_law="published"), PRIOR)
-    stepper = Stepper(model, loss, compiled=False, to_zero=to_zero)
+    stepper = Stepper(model, loss, max_grad_norm=MAX_GRAD_NORM, to_zero=to_zero)
     move_away(model)
     batches = micro_batches(loss, size)
     reference = dict(stepper.reference)
@@ -108,7 +109,7 @@ def test_lambda_zero_is_plain_lora_bit_for_bit(model: Module, law: str, size: in
     start = {name: tensor + 0 for name, tensor in lora_weights(model).items()}
     batches = micro_batches(loss, size)
     chosen = choose_law(TrainingSettings.model_validate({"scu_law": law, "lambda_init": 0.0}), PRIOR)
-    stepper = Stepper(model, loss, compiled=False, to_zero=law == "published")
+    stepper = Stepper(model, loss, max_grad_norm=MAX_GRAD_NORM, to_zero=law == "published")
     for _ in range(3):
         forces = chosen.forces(chosen.initial_state(), 1e-3)
         stepper.step(batches, lr=1e-3, pull=forces.pull, penalty=forces.penalty)
