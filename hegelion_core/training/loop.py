@@ -150,7 +150,8 @@ class Training:
                     return False
                 self._advance()
                 self._settle()
-                self._watch_memory()
+                if not self.finished:
+                    self._watch_memory()
         except _StopAsked:
             self._save()
             return False
