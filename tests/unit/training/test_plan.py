@@ -55,7 +55,7 @@ def test_widths_are_the_best_there_are(lengths: list[int], count: int) -> None:
     assert padded(widths) == min(padded(choice) for choice in choices if max(choice) >= max(lengths))
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     st.lists(st.integers(2, 700), min_size=1, max_size=40),
     st.integers(1, 9),

@@ -194,7 +194,7 @@ def test_micro_batches_give_the_step_of_the_whole_batch(model: Module, compiled:
     move_away(model)
     loss, start = LossFunction(model), lora_weights(model)
     results: list[tuple[StepResult, Weights]] = []
-    for size in (5, 3, 1):
+    for size in (5, 3) if compiled else (5, 3, 1):  # each shape is compiled anew, with a C++ compiler here
         micro = plan(5, size).step(1)
         assert len(micro) == math.ceil(5 / size)
         set_lora_weights(model, start)
