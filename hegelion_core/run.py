@@ -39,6 +39,7 @@ HOW = {
     "training": {
         *("report_every", "sample_every", "sample_prompts", "sample_tokens"),
         *("memory_limit", "allow_shorter", "micro_batch_size"),
+        *("processes", "hosts", "hostfile", "backend", "port"),
     },
 }
 """Settings that do not change what a run makes, but for rounding."""

@@ -123,6 +123,10 @@ TRAINING: Option[Any] = together(
     setting("--patience", "training.patience", "Stop after so many validations without improvement [0: never]."),
     setting("--sample-every", "training.sample_every", "Optimizer steps between sample answers [100; 0: none]."),
     setting("--memory-limit", "training.memory_limit", "Memory of the trainer: GiB (12) or a share (75%)."),
+    setting("--processes", "training.processes", "Processes on each host that share the rows of a step [1]."),
+    setting("--hosts", "training.hosts", "Addresses of machines that train together, this one first: A,B."),
+    setting("--hostfile", "training.hostfile", "A host file of mlx.launch, in place of --hosts and --processes."),
+    setting("--backend", "training.backend", "How they talk: ring, mpi, jaccl, jaccl-ring or nccl [ring; CUDA: nccl]."),
     switch("--allow-shorter", "training.allow_shorter", "Cut rows shorter if one at a time does not fit in memory."),
 )
 TEMPLATE: Option[Any] = setting(

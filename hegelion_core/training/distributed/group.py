@@ -17,11 +17,10 @@ import mlx.core as mx
 import numpy as np
 
 from hegelion_core.errors import UserError
+from hegelion_core.training.distributed.share import GROUP
 
 Key = tuple[int, int]
 """MLX's random state, as two 32-bit numbers."""
-GROUP = "HEGELION_GROUP"
-"""The variable that makes a worker one of a group: ``backend:processes on each machine``."""
 PATIENCE = 1800.0
 """Seconds that a process waits for the others, each of which does no more than a part of a step meanwhile. A machine
 that is cut off says nothing: without an end, the rest would wait for ever."""
@@ -40,6 +39,9 @@ class Group(Protocol):
 
     def sum(self, arrays: Sequence[mx.array]) -> list[mx.array]:
         """Each array (float32) added up over all processes, in one message; the same bits everywhere."""
+
+    def wait(self) -> None:
+        """Until all processes are here, however long that takes."""
 
     def agree(self, ask: Callable[[], bool]) -> Callable[[], bool]:
         """A question that every process asks itself whenever something is summed.
@@ -66,6 +68,9 @@ class Solo:
 
     def sum(self, arrays: Sequence[mx.array]) -> list[mx.array]:
         return list(arrays)
+
+    def wait(self) -> None:
+        return
 
     def agree(self, ask: Callable[[], bool]) -> Callable[[], bool]:
         return ask
@@ -100,6 +105,9 @@ class Together:
         counted, *parts = mx.split(total, _ends([votes.size, *(array.size for array in arrays)]))
         self._answers = [vote > 0 for vote in _floats(counted)]
         return [part.reshape(array.shape) for part, array in zip(parts, arrays, strict=False)]
+
+    def wait(self) -> None:
+        self._all_sum(mx.zeros(1))
 
     def agree(self, ask: Callable[[], bool]) -> Callable[[], bool]:
         index = len(self._questions)
@@ -163,11 +171,6 @@ def join(environ: Mapping[str, str] = os.environ) -> Group:
         ) from None
 
 
-def processes_here(environ: Mapping[str, str] = os.environ) -> int:
-    """How many processes of the group share this machine's cores."""
-    return int(environ[GROUP].split(":")[1]) if GROUP in environ else 1
-
-
 def key_of(rank: int, keys: Sequence[Key], size: int) -> Key:
     """The random state that a process begins with, so that no two drop the same units.
 
@@ -181,14 +184,6 @@ def key_of(rank: int, keys: Sequence[Key], size: int) -> Key:
         return keys[rank]
     digest = hashlib.sha256(f"{keys[0]}:{rank}".encode()).digest()
     return int.from_bytes(digest[:4], "big"), int.from_bytes(digest[4:8], "big")
-
-
-def rows_at_a_time(batch_size: int, micro_batch_size: int | None, size: int) -> int | None:
-    """The micro-batch that gives each of ``size`` processes a part of a step's rows; none: all rows at once."""
-    if size == 1:
-        return micro_batch_size
-    part = -(-batch_size // size)
-    return min(part, micro_batch_size or part)
 
 
 def _ends(sizes: Sequence[int]) -> list[int]:
