@@ -71,7 +71,7 @@ def read_host_file(content: bytes, name: str) -> HostFile:
     """
     try:
         if content.lstrip()[:1] == b"[":
-            return HostFile(hosts=msgspec.json.decode(content, type=list[Host]))
+            return msgspec.convert({"hosts": msgspec.json.decode(content)}, HostFile)
         return msgspec.json.decode(content, type=HostFile)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise UserError(
