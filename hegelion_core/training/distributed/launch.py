@@ -16,7 +16,6 @@ import shutil
 import signal
 import socket
 import sys
-import tempfile
 import threading
 import time
 from collections.abc import Callable
@@ -105,16 +104,19 @@ def _run(arguments: list[str], group: Group, spool: Path) -> list[int]:
     _quiet_standard_input()
     log = _Log()
     ended = threading.Event()
-    with tempfile.TemporaryDirectory(dir=spool) as folder:
-        os.environ["TMPDIR"] = folder  # mlx.launch's own small files stay behind
-        if group.backend != "mpi":
-            threading.Thread(target=_end_the_rest, args=(group.size, log, ended), daemon=True).start()
-        sys.argv[1:], sys.stderr, before = arguments, log, (sys.argv[1:], sys.stderr)
-        try:
-            launch()
-        finally:
-            ended.set()
-            sys.argv[1:], sys.stderr = before
+    folder = spool / "train.launch"  # mlx.launch leaves small files behind
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    os.environ["TMPDIR"] = str(folder)
+    if group.backend != "mpi":
+        threading.Thread(target=_end_the_rest, args=(group.size, log, ended), daemon=True).start()
+    sys.argv[1:], sys.stderr, before = arguments, log, (sys.argv[1:], sys.stderr)
+    try:
+        launch()
+    finally:
+        ended.set()
+        sys.argv[1:], sys.stderr = before
+        shutil.rmtree(folder, ignore_errors=True)
     return log.codes
 
 
