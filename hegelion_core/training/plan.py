@@ -221,12 +221,14 @@ class _Padded:
         units = np.array([math.ceil((len(row.ids) - 1) / PADDED_UNIT) for row in rows])
         self.widths = tuple(PADDED_UNIT * unit for unit in best_widths(units, MAX_SHAPES // len(sizes)))
         self._class = np.searchsorted(self.widths, PADDED_UNIT * units)
+        # Which rows a step sees must not depend on how it is split, as the widths do.
+        self._neighbours = np.searchsorted(best_widths(units, MAX_SHAPES), units)
         self._positions = {(size, width): self._most_supervised(size, width) for size in sizes for width in self.widths}
 
     def order(self, epoch: int) -> list[Chosen]:
         generator = np.random.default_rng([self._seed, epoch])
         shuffled = generator.permutation(len(self._rows))
-        by_width = shuffled[np.argsort(self._class[shuffled], kind="stable")]
+        by_width = shuffled[np.argsort(self._neighbours[shuffled], kind="stable")]
         batches = np.array_split(by_width, self._steps)
         return [batches[i] for i in generator.permutation(len(batches))]
 

@@ -67,7 +67,7 @@ def test_several_processes_give_the_result_of_one(alone: tuple[Console, Path], t
 def command_of(console: Console, student: Path) -> list[str]:
     """A training of two processes with all that must survive; its adapter is in ``adapter``."""
     data = write_rows(console.folder / "rows.jsonl")
-    return train(student, data, console.folder / "adapter", "--processes", "2", "--iters", "40")
+    return train(student, data, console.folder / "adapter", "--processes", "2", "--iters", "24")
 
 
 def saved(events: Sequence[e.AnyEvent]) -> int:
@@ -83,7 +83,7 @@ def test_stopped_and_bereft_of_a_process_it_ends_in_the_same_bytes(tmp_path: Pat
 
     command = command_of(broken, whole.student)
     process = broken.start(*command)
-    broken.wait_for(lambda events: saved(events) >= 8)
+    broken.wait_for(lambda events: saved(events) >= 4)
     process.send_signal(signal.SIGTERM)
     assert process.wait(60) == ExitCode.INTERRUPTED
     broken.wait_until_quiet()

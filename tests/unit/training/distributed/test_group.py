@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +13,11 @@ import psutil
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.training.batching import BatchPlan, TokenRow
+from hegelion_core.training.batching import TokenRow
 from hegelion_core.training.distributed.group import Key, Solo, key_of
 from hegelion_core.training.distributed.launch import free_ports
 from hegelion_core.training.distributed.share import processes_here, rows_at_a_time
+from hegelion_core.training.plan import MAX_SHAPES, Batch, BatchPlan
 
 HANGING = """
 import os, signal, sys, time
@@ -36,6 +38,7 @@ group.sum([mx.ones(3)])
 
 LAUNCHING = """
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.distributed import launch
@@ -89,21 +92,34 @@ def test_every_process_has_a_random_state_of_its_own(first: Key, size: int) -> N
     assert [key_of(rank, keys[:1], size) for rank in range(size)] == keys
 
 
-@given(st.integers(1, 40), st.integers(1, 9), st.none() | st.integers(1, 9), st.integers(1, 8))
-def test_a_steps_rows_are_shared_out_once_each(rows: int, batch: int, micro: int | None, size: int) -> None:
-    lengths = np.random.default_rng(rows).integers(5, 200, rows)
+@given(
+    st.integers(1, 60),
+    st.integers(1, 9),
+    st.none() | st.integers(1, 9),
+    st.integers(2, 8),
+    st.booleans(),
+    st.booleans(),
+)
+def test_a_group_sees_the_rows_of_one_process(
+    rows: int, batch: int, micro: int | None, size: int, packed: bool, long: bool
+) -> None:
+    """In every step the same ones, nobody more than a part of them, in no more shapes."""
+    lengths = np.random.default_rng(rows).integers(5, 3000 if long else 200, rows)
     made = [TokenRow(np.zeros(length, np.int32), 2) for length in lengths]
-    shared = BatchPlan(made, batch, 0, rows_at_a_time(batch, micro, size))
-    for step in range(1, shared.batches_per_epoch + 1):
+    one = BatchPlan(made, batch, 0, micro, packed=packed)
+    shared = BatchPlan(made, batch, 0, rows_at_a_time(batch, micro, size), packed=packed)
+    shapes = set()
+    for step in range(1, 2 * one.batches_per_epoch + 1):
         batches = shared.step(step)
-        per_rank = [sum(len(part.rows) for part in batches[rank::size]) for rank in range(size)]
-        in_step = sum(per_rank)
-        assert max(per_rank) <= max(-(-batch // size), micro or 0, 1) * -(-len(batches) // size)
+        assert _rows(batches) == _rows(one.step(step))
+        shapes |= {part.inputs.shape for part in batches}
         if micro is None:
-            assert max(per_rank) <= -(-batch // size)
-        assert in_step == sum(len(part.rows) for part in batches)
-    seen = sorted(int(row) for one in shared.every_row_once() for row in one.rows)
-    assert seen == list(range(rows))
+            assert max(len(_rows(batches[rank::size])) for rank in range(size)) <= -(-batch // size)
+    assert len(shapes) <= MAX_SHAPES
+
+
+def _rows(batches: Sequence[Batch]) -> list[int]:
+    return sorted(int(row) for batch in batches for row in batch.rows)
 
 
 def test_free_ports_are_free() -> None:
