@@ -45,7 +45,8 @@ def work(worker: Worker) -> None:
     """Run the group to its end.
 
     Raises:
-        UserError: the settings ask for a group that cannot be, or a process ended without a reason of its own.
+        UserError: the settings ask for a group that cannot be.
+        SystemExit: a process ended without reporting why.
     """
     settings = worker.settings.training
     given = None
@@ -72,10 +73,8 @@ def work(worker: Worker) -> None:
         return
     if deaths := [code for code in codes if code in MEMORY_DEATHS]:
         _end_like(-deaths[0])
-    raise UserError(
-        f"Training: a process of the group ended with {' and '.join(map(str, codes)) or 'no word'}.",
-        f"Its last lines are in {worker.workspace.train_log}. The same command goes on at the last checkpoint.",
-    )
+    # Not a UserError: the core looks at how a trainer without a word ended, and whether it reported a want of memory.
+    sys.exit(f"A process of the group ended with {' and '.join(map(str, codes)) or 'no word'}.")
 
 
 def free_ports(count: int, ports: range = PORTS) -> int:
