@@ -33,7 +33,11 @@ class Feeder:
     def step(self, step: int) -> tuple[list[Batch], list[Arrays]]:
         """All micro-batches of an optimizer step, counted from 1, and the arrays of this process's part."""
         batches = self.plan.step(step)
-        return batches, [self._arrays(batch) for batch in batches[self._rank :: self._size]]
+        return batches, [self._arrays(batch) for batch in self.mine(batches)]
+
+    def mine(self, batches: list[Batch]) -> list[Batch]:
+        """This process's part of a step's micro-batches."""
+        return batches[self._rank :: self._size]
 
     def every_row_once(self) -> Iterator[tuple[Batch, Arrays]]:
         """This process's part of the batches of one epoch."""
