@@ -6,13 +6,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: demo test lint format bench clean help
+.PHONY: demo test lint format bench bench-scu clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
 	@echo "make bench   the tables of docs/benchmarks.md"
+	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
 demo: .venv/.demo
@@ -33,6 +34,11 @@ format: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run
+
+bench-scu: .venv/.test
+	$(PIP) -c constraints.txt -e '.[test,bench]'
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.controller
+	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.run
 
 clean:
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

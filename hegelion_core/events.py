@@ -288,6 +288,12 @@ class TrainingPlanned(Event, frozen=True):
     target_s: float
     device: str
     start_step: int = 0
+    floor_s: float | None = None
+    """S at the start; this and the next two only where the training begins."""
+    expected_s: float | None = None
+    """S that the training may get to without a pull."""
+    ceiling_s: float | None = None
+    """S that it cannot exceed."""
 
 
 class StepReported(Event, frozen=True):

@@ -25,6 +25,7 @@ from hegelion_core.training.lora import Weights
 from hegelion_core.training.metrics import StepMetrics
 from hegelion_core.training.progress import Standing
 from hegelion_core.training.scu.controller import ControllerState
+from hegelion_core.training.scu.stopping import StoppingState
 
 SCHEMA = 2
 KEPT = 2
@@ -55,6 +56,7 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     tokens_per_epoch: int
     """N of the SCU formulas, which stays what it was, even if rows are cut shorter later."""
     standing: Standing = Standing()
+    stopping: StoppingState = StoppingState()
     tokens: int = 0
     """Supervised tokens seen so far."""
     seconds: float = 0.0

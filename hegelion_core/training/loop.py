@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, cast
 
 import mlx.core as mx
 import msgspec
@@ -23,6 +23,8 @@ from hegelion_core.training.plan import Batch, tokens_of
 from hegelion_core.training.progress import Progress
 from hegelion_core.training.scu import measures
 from hegelion_core.training.scu.choice import choose_law
+from hegelion_core.training.scu.reachability import Reach, Start, reach
+from hegelion_core.training.scu.stopping import after_update, after_validation, reason_to_stop
 from hegelion_core.training.step import Stepper, StepResult, learning_rate
 from hegelion_core.training.trunk import Feeder
 
@@ -172,12 +174,34 @@ class Training:
     @property
     def finished(self) -> bool:
         """Whether nothing is left to train."""
-        return self.progress.step >= self._settings.iters or self.out_of_patience
+        return self.progress.step >= self._settings.iters or self.out_of_patience or self.stops_by_itself is not None
 
     @property
     def out_of_patience(self) -> bool:
         """Whether validation has not improved for so long that training stops."""
         return 0 < self._settings.patience <= self.progress.standing.unimproved
+
+    @property
+    def stops_by_itself(self) -> str | None:
+        """Why there is no need to go on, if automatic stopping is wanted and its conditions hold."""
+        return reason_to_stop(self.progress.stopping) if self._settings.auto_stop else None
+
+    def reach(self) -> tuple[Start, Reach]:
+        """What S this training can reach, told from its first batch; before the first step."""
+        settings, stepper = self._settings, self._stepper
+        weights = stepper.weights()
+        distances = [mx.square(weights[name] - start).sum() for name, start in stepper.reference.items()]
+        batches, arrays = self._rows.step(1)
+        mine = zip(self._rows.mine(batches), arrays, strict=True)
+        start = Start(
+            prior=self.prior,
+            target_s=settings.target_s,
+            trainable=sum(tensor.size for tensor in weights.values()),
+            initial_sum_sq=cast(float, mx.stack(distances).sum().item()),
+            data_bpt=measures.bits(evaluate(stepper.model, self._loss, mine, self._around.group)),
+        )
+        rates = (learning_rate(step, settings.lr) for step in range(1, settings.iters + 1))
+        return start, reach(start, rates)
 
     def chosen(self) -> tuple[int, Weights]:
         """The step whose weights become the adapter, and these weights."""
@@ -198,6 +222,7 @@ class Training:
         state = self.law.observe(progress.controller, measured, lr)
         if step % settings.scu_update_freq == 0:
             state = self.law.update(state)
+            progress.stopping = after_update(progress.stopping, state, settings.target_s, bounds=self.law.lambda_bounds)
         seconds = time.monotonic() - began
         progress.step, progress.controller, progress.unsaved = step, state, True
         progress.tokens += tokens
@@ -268,6 +293,8 @@ class Training:
         batches = self._until_stopped(self._validation.every_row_once())
         loss = evaluate(self._stepper.model, self._loss, batches, self._around.group)
         progress.standing = progress.standing.after(progress.step, loss)
+        if progress.step > 0:
+            progress.stopping = after_validation(progress.stopping, loss)
         if progress.standing.best_step == progress.step > 0 and self._settings.keep == "best":
             # Arrays of their own: a compiled step replaces the model's in place while it is traced.
             progress.best = {name: tensor + 0 for name, tensor in self._stepper.weights().items()}
@@ -308,6 +335,7 @@ class Training:
             other_keys=keys[1:],
             tokens_per_epoch=self.prior.tokens_per_epoch,
             standing=progress.standing,
+            stopping=progress.stopping,
             tokens=progress.tokens,
             seconds=progress.seconds,
             pending=progress.pending,
@@ -319,6 +347,7 @@ def _progress_at(state: checkpoints.State) -> Progress:
         step=state.step,
         controller=state.controller,
         standing=state.standing,
+        stopping=state.stopping,
         tokens=state.tokens,
         seconds=state.seconds,
         pending=state.pending,

@@ -10,6 +10,7 @@ import msgspec
 from hegelion_core.training.lora import Weights
 from hegelion_core.training.metrics import StepMetrics
 from hegelion_core.training.scu.controller import ControllerState
+from hegelion_core.training.scu.stopping import StoppingState
 
 
 class Standing(msgspec.Struct, frozen=True, kw_only=True):
@@ -41,6 +42,7 @@ class Progress:
     step: int
     controller: ControllerState
     standing: Standing = field(default_factory=Standing)
+    stopping: StoppingState = field(default_factory=StoppingState)
     best: Weights | None = None
     """The weights of the best validation."""
     tokens: int = 0

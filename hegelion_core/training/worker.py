@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from hegelion_core.training.loop import Training
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.sampling import Sampler
+    from hegelion_core.training.scu.reachability import Reach
     from hegelion_core.training.trunk import Feeder
 
 UNIMPORTANT = {
@@ -155,6 +156,8 @@ def _train(worker: Worker, blas: str, group: Group) -> None:
         _say(
             f"Validation has not improved {settings.patience} times in a row: stopped at step {training.progress.step}."
         )
+    if reason := training.stops_by_itself:
+        _say(f"Automatic stop at step {training.progress.step}: {reason}.")
     if not writes:
         return
     finished = finish.finish(training, adapter, shape, settings.model, run)
@@ -244,14 +247,9 @@ def _announce(worker: Worker, training: Training, data: Data, trainable: int, de
         f"{len(data.train.rows)} rows for training with {data.train.supervised} supervised tokens, "
         f"{len(data.validation.rows)} for validation; {trainable:,} LoRA weights; {settings.iters} steps."
     )
-    if settings.lambda_init == 0:
-        _say("SCU: λ is 0, so this is plain LoRA; S is measured, not held.")
-    else:
-        _say(
-            f"SCU: S counts from the initial weights: 0 at the start, its floor; it grows as the adapter learns and "
-            f"is held at {100 * settings.target_s:.2f}% by λ once it gets there. A run that is short, or slow for its "
-            f"N = {training.prior.tokens_per_epoch} tokens, may stay below."
-        )
+    foreseen = _foresee(training, settings)
+    if settings.auto_stop and (settings.lambda_init == 0 or not data.validation.rows):
+        _say("Automatic stopping (--auto-stop) needs a λ that is controlled and rows for validation: it will not act.")
     worker.report(
         events.TrainingPlanned(
             iters=settings.iters,
@@ -262,8 +260,26 @@ def _announce(worker: Worker, training: Training, data: Data, trainable: int, de
             target_s=settings.target_s,
             device=device,
             start_step=training.progress.step,
+            floor_s=foreseen.floor if foreseen else None,
+            expected_s=foreseen.expected if foreseen else None,
+            ceiling_s=foreseen.ceiling if foreseen else None,
         )
     )
+
+
+def _foresee(training: Training, settings: TrainingSettings) -> Reach | None:
+    """Say what S can be reached and what SCU will do about its target; nothing new to say after the first step."""
+    from hegelion_core.training.scu import reachability
+
+    if training.progress.step > 0:
+        return None
+    start, reached = training.reach()
+    _say(
+        reachability.statement(start, reached, update_every=settings.scu_update_freq, bounds=training.law.lambda_bounds)
+        if settings.lambda_init > 0
+        else reachability.plain_statement(reached)
+    )
+    return reached
 
 
 def _identity(settings: TrainingSettings, data: Path, model: Path) -> Identity:

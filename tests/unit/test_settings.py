@@ -79,3 +79,20 @@ def test_a_mistake_in_the_file_says_what_where_and_what_to_do(tmp_path: Path, to
     assert len(text.splitlines()) <= 2
     for word in words:
         assert word in text
+
+
+def test_a_reference_of_zero_belongs_to_the_published_law() -> None:
+    flags: dict[str, object] = {"training.scu_reference": "zero"}
+    with pytest.raises(UserError, match="belongs to the published law") as caught:
+        resolve(Path("/nowhere"), flags, environment={})
+    assert caught.value.exit_code is ExitCode.USAGE
+    assert resolve(Path("/nowhere"), {**flags, "training.scu_law": "published"}, environment={})
+
+
+@pytest.mark.parametrize(
+    ("flags", "zero"),
+    [({}, False), ({"scu_law": "published"}, True), ({"scu_law": "published", "scu_reference": "initial"}, False)],
+)
+def test_s_counts_from_where_each_law_has_it(flags: dict[str, object], zero: bool) -> None:
+    given = {f"training.{name}": value for name, value in flags.items()}
+    assert resolve(Path("/nowhere"), given, environment={}).settings.training.counts_from_zero is zero

@@ -11,5 +11,7 @@ from hegelion_core.training.scu.published import PublishedLaw
 
 def choose_law(settings: TrainingSettings, prior: Prior) -> Law:
     """The law of these settings."""
-    law = PublishedLaw if settings.scu_law == "published" else DecoupledLaw
-    return law(prior, settings.target_s, settings.kp, settings.ki, settings.lambda_init)
+    gains = (prior, settings.target_s, settings.kp, settings.ki, settings.lambda_init)
+    if settings.scu_law == "published":
+        return PublishedLaw(*gains)
+    return DecoupledLaw(*gains, update_every=settings.scu_update_freq)

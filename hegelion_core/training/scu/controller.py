@@ -30,10 +30,12 @@ class ControllerState(msgspec.Struct, frozen=True, kw_only=True):
     """Discounted sum of their supervised tokens (decoupled law)."""
     distance: float = 0.0
     """``√ParamBPT`` after the last step (decoupled law)."""
-    drive: float = 0.0
-    """Discounted sum of what the optimizer adds to the distance in a step, per unit of β (decoupled law)."""
-    steps: float = 0.0
-    """Discounted number of steps (decoupled law)."""
+    added: float = 0.0
+    """Discounted sum of what the optimizer added to the distance in each step (decoupled law)."""
+    betas: float = 0.0
+    """Discounted sum of the steps' β; with it the drive is ``added / betas`` (decoupled law)."""
+    beta: float = 0.0
+    """Of the last step (decoupled law)."""
 
 
 @dataclass(frozen=True)

@@ -7,8 +7,10 @@ weights from where they began, a step is
     r ← (r + βv) / (1 + βλ)
 
 where ``v``, the *drive*, is what the optimizer adds. r is known exactly after every step, and so is v. S* stands for
-the distance ``r* = √(DataBPT · S* / (1 - S*))``, and the λ that holds it is ``v / r*``. That is the feed-forward, right
-from the first update. A PI controller on the relative error ``e = ln(Ŝ/S*)`` brings r there sooner and trims it.
+the distance ``r* = √(DataBPT · S* / (1 - S*))``. An update takes the λ that brings r there, by this equation, until
+about the next update; where r is there already, that is ``v / r*``. The gains keep their places: Kp is the share of the
+relative error ``e = ln(Ŝ/S*)`` that is to be gone by then, and an integral with gain Ki trims what the equation, or a
+drive that changes, gets wrong.
 """
 
 from __future__ import annotations
@@ -27,12 +29,16 @@ KAPPA = 250.0
 Adam divides the data's gradient by its root mean square, so that for λ to weigh both as the formula does, the pull has
 to be divided by that too. It is some 1/1000 to 1/100 where the gradient's norm is near 1, in 10⁵ to 10⁶ weights."""
 HALF_LIFE = 10
-"""Steps in which the weight of a measurement in the averages falls by half: rows differ, and batches are small."""
+"""Steps in which the weight of a batch's bits in their average falls by half: rows differ, and batches are small."""
+DRIVE_HALF_LIFE = 4
+"""The same for the drive, which differs less from batch to batch, and falls quickly in the first steps."""
+HORIZON = 10
+"""Steps, at least, in which an error is to be gone: Adam's momentum does not follow sooner."""
 ERROR_LIMIT = 1.0
-"""Bound of the relative error: S is 0 at the start, and the feed-forward knows better how to get to the target."""
+"""Bound of the relative error: S is 0 at the start."""
 INTEGRAL_LIMIT = 1.0
-INTEGRATION_ZONE = 0.7
-"""The integral takes part only when S is within a factor of 2 of its target, so that it cannot wind up on the way."""
+INTEGRATION_ZONE = 0.3
+"""The integral takes part only when S is this near its target (relative), so that it cannot wind up on the way."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +52,8 @@ class DecoupledLaw:
     ki: float
     lambda_init: float
     """λ until the first update; 0 is plain LoRA, and stays 0."""
+    update_every: int
+    """Steps."""
 
     @property
     def lambda_bounds(self) -> tuple[float, float]:
@@ -66,7 +74,8 @@ class DecoupledLaw:
 
     def observe(self, state: ControllerState, measured: Measured, learning_rate: float) -> ControllerState:
         """Average the data's bits over supervised tokens; ParamBPT is no sample, and needs no average."""
-        kept, beta = 0.5 ** (1 / HALF_LIFE), self.strength(learning_rate)
+        kept, kept_drive = 0.5 ** (1 / HALF_LIFE), 0.5 ** (1 / DRIVE_HALF_LIFE)
+        beta = self.strength(learning_rate)
         bits = kept * state.bits + measured.tokens * measured.data_bpt
         tokens = kept * state.tokens + measured.tokens
         distance = math.sqrt(measured.param_bpt)
@@ -77,25 +86,46 @@ class DecoupledLaw:
             bits=bits,
             tokens=tokens,
             distance=distance,
-            drive=kept * state.drive + added / beta,
-            steps=kept * state.steps + 1,
+            added=kept_drive * state.added + added,
+            betas=kept_drive * state.betas + beta,
+            beta=beta,
         )
 
     def update(self, state: ControllerState) -> ControllerState:
-        """``λ ← v / r* · exp(Kp·e + I)``, bounded; more λ means smaller S.
+        """Take the λ that brings r to its aim, times ``exp(I)``, bounded; more λ means smaller S.
 
-        I sums ``Ki·e`` near the target, unless λ is at a bound and e pushes it further out.
+        I sums ``Ki·e``, per horizon, near the target, unless λ is at a bound and e pushes it further out.
         """
-        if self.lambda_init == 0 or not state.s_hat or not state.bits:
+        if self.lambda_init == 0 or not state.s_hat or not state.bits or not state.beta:
             return state
         low, high = BOUNDS
         error = clip(math.log(state.s_hat / self.target_s), -ERROR_LIMIT, ERROR_LIMIT)
-        wanted = math.sqrt(state.bits / state.tokens * self.target_s / (1 - self.target_s))
-        feed_forward = max(state.drive / state.steps / wanted, low)
         pushed_out = (state.lam >= high and error > 0) or (state.lam <= low and error < 0)
         integral = state.integral
         if abs(error) < INTEGRATION_ZONE and not pushed_out:
-            integral = clip(integral + self.ki * error, -INTEGRAL_LIMIT, INTEGRAL_LIMIT)
-        exponent = math.log(feed_forward) + self.kp * error + integral
-        lam = math.exp(clip(exponent, math.log(low), math.log(high)))
-        return replace(state, lam=clip(lam, low, high), integral=integral)
+            share_of_horizon = min(1.0, self.update_every / HORIZON)
+            integral = clip(integral + self.ki * error * share_of_horizon, -INTEGRAL_LIMIT, INTEGRAL_LIMIT)
+        wanted = math.sqrt(state.bits / state.tokens * self.target_s / (1 - self.target_s))
+        aim = wanted * math.exp(0.5 * (1 - self.kp) * error)  # r goes with the root of S
+        added = max(state.added / state.betas, 0.0) * state.beta
+        pull = pull_towards(aim, state.distance, added, max(self.update_every, HORIZON))
+        return replace(state, lam=clip(pull / state.beta * math.exp(integral), low, high), integral=integral)
+
+
+def pull_towards(aim: float, distance: float, added: float, steps: int) -> float:
+    """The p for which ``r ← (r + added) / (1 + p)`` takes r from ``distance`` to ``aim`` in so many steps.
+
+    0 where even without a pull r gets no further than that. With ``q = 1 / (1 + p)``, r ends at
+    ``distance · q^n + added · (q + ... + q^n)``, which grows with q: found by bisection.
+    """
+
+    def end(q: float) -> float:
+        return distance * q**steps + added * q * (1 - q**steps) / (1 - q)
+
+    if distance + added * steps <= aim:
+        return 0.0
+    below, above = 0.0, 1 - 1e-9
+    for _ in range(50):
+        middle = (below + above) / 2
+        below, above = (middle, above) if end(middle) < aim else (below, middle)
+    return 1 / above - 1

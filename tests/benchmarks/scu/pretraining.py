@@ -1,19 +1,16 @@
-"""Students that can be trained in minutes: small Llamas, pretrained here on the docstrings of Python's own library.
+"""Makes small Llamas and pretrains them on docstrings.
 
-A random model has nothing that an adapter could build on. These have learned English and the form of a chat, from rows
-like those that they will be trained on, so their loss falls and their gradients shrink as in a real training.
+A random model has nothing that an adapter could build on. These have learned English and the form of a chat; the
+dialectical rows are new to them in form and content.
 """
 
 from __future__ import annotations
 
-import ast
-import inspect
 import json
 import random
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from pathlib import Path
 from typing import cast
 
@@ -28,84 +25,18 @@ from mlx_lm.models import llama
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from hegelion_core import workspace
+from tests.benchmarks.scu.rows import END, LEFT_OUT, START, entries
+from tests.benchmarks.scu.students import Size
 from tests.fakes.tiny_model import CHATML
 
-START, END, BEGIN = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
+BEGIN = "<|endoftext|>"
 VOCABULARY = 1024
-LEFT_OUT = (
-    *("asyncio", "collections", "configparser", "datetime", "difflib", "email", "ipaddress", "mailbox"),
-    *("pathlib", "random", "shutil", "statistics", "tarfile", "threading", "urllib", "zipfile"),
-)
-"""Modules whose docstrings no student sees in pretraining: the trainings' rows are taken from them."""
 WINDOW, WINDOWS = 128, 8
 """Tokens in a row of pretraining, and rows in a step."""
 
 
-@dataclass(frozen=True)
-class Size:
-    """A student's size and how long it is pretrained."""
-
-    width: int
-    layers: int
-    steps: int
-
-
-@dataclass(frozen=True)
-class Entry:
-    """What a part of Python's library says of itself."""
-
-    name: str
-    """``module.function`` or ``module.Class.method``."""
-    text: str
-
-    @property
-    def prompt(self) -> str:
-        """The question, in ChatML, up to where the answer begins."""
-        return f"{START}user\nWhat does {self.name} do?{END}\n{START}assistant\n"
-
-    def row(self) -> dict[str, object]:
-        """A line of a training file."""
-        return {"id": self.name, "text": f"{self.prompt}{self.text}{END}\n", "answer_start": len(self.prompt)}
-
-
-def entries() -> list[Entry]:
-    """The docstrings of Python's library, of 40 to 1,000 characters, by name."""
-    library = Path(inspect.getfile(ast)).parent
-    found: dict[str, Entry] = {}
-    for path in sorted(library.glob("*.py")) + sorted(library.glob("[a-z]*/*.py")):
-        module = ".".join(path.relative_to(library).with_suffix("").parts)
-        if module.startswith(("test", "lib2to3", "idlelib", "site-packages", "_")):
-            continue
-        try:
-            tree = ast.parse(path.read_bytes())
-        except (SyntaxError, ValueError):
-            continue
-        found.update((entry.name, entry) for entry in _documented(tree, module))
-    return sorted(found.values(), key=lambda entry: entry.name)
-
-
-def _documented(node: ast.AST, name: str) -> Iterator[Entry]:
-    for child in ast.iter_child_nodes(node):
-        if not isinstance(child, ast.FunctionDef | ast.ClassDef):
-            continue
-        inner = f"{name}.{child.name}"
-        text = (ast.get_docstring(child) or "").strip()
-        if 40 <= len(text) <= 1000 and text.isascii():
-            yield Entry(inner, text)
-        yield from _documented(child, inner)
-
-
-def choose(count: int, seed: int) -> list[Entry]:
-    """``count`` entries of the modules that pretraining leaves out, the same for the same seed."""
-    fitting = [entry for entry in entries() if entry.name.split(".")[0] in LEFT_OUT]
-    return random.Random(seed).sample(fitting, count)
-
-
-def pretrained(folder: Path, size: Size) -> Path:
-    """The folder of such a student, which is made if it is not there yet."""
-    final = folder / f"student-{size.width}x{size.layers}-{size.steps}"
-    if (final / "config.json").exists():
-        return final
+def make(final: Path, size: Size) -> None:
+    """Write a student into the folder ``final``, its config last."""
     final.mkdir(parents=True, exist_ok=True)
     seen = [entry for entry in entries() if entry.name.split(".")[0] not in LEFT_OUT]
     texts = [cast(str, entry.row()["text"]) for entry in seen]
@@ -117,7 +48,6 @@ def pretrained(folder: Path, size: Size) -> Path:
     special = {"tokenizer_class": "PreTrainedTokenizerFast", "eos_token": END, "pad_token": END, "bos_token": BEGIN}
     workspace.replace(final / "tokenizer_config.json", json.dumps({**special, "chat_template": CHATML}).encode())
     workspace.replace(final / "config.json", json.dumps(config).encode())
-    return final
 
 
 def _tokenizer(texts: Sequence[str]) -> Tokenizer:

@@ -16,7 +16,7 @@ from hegelion_core import events, workspace
 from hegelion_core.settings import Settings
 from hegelion_core.training.metrics import StepMetrics
 from hegelion_core.worker import Job, Worker
-from tests.benchmarks.students import Entry
+from tests.benchmarks.scu.rows import Entry
 
 
 class Curve(msgspec.Struct, frozen=True):
@@ -83,6 +83,7 @@ def train(folder: Path, plan: Plan) -> Curve:
     with (run / "train.log").open("a") as log, contextlib.redirect_stdout(log):
         worker.work(Worker(job))
     curve = _read(run, plan)
+    result_path(folder, plan).parent.mkdir(exist_ok=True)
     workspace.replace(result_path(folder, plan), msgspec.json.encode(curve))
     shutil.rmtree(run)
     return curve
