@@ -226,8 +226,9 @@ class Pipeline:
             killed_before = pressure.oom_kills()
             settings = self._settings.model_copy(update={"training": restarts.sizes.applied_to(training)})
             try:
+                module = "distributed.launch" if training.together else "worker"
                 await self._jobs.run(
-                    "train", "hegelion_core.training.worker", logs=self._place.train_log, settings=settings
+                    "train", f"hegelion_core.training.{module}", logs=self._place.train_log, settings=settings
                 )
                 break
             except WorkerDied as death:

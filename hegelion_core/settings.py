@@ -93,7 +93,14 @@ def memory_bytes(limit: str, total: int) -> int:
     return int(size * (1 << 30))
 
 
+def _split_commas(value: object) -> object:
+    return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
+
+
 Url = Annotated[str, AfterValidator(_usable_url)]
+Hosts = Annotated[
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:%][A-Za-z0-9_.:%@-]*$")], ...], BeforeValidator(_split_commas)
+]
 MemoryLimit = Annotated[str, BeforeValidator(str), AfterValidator(_usable_limit)]
 FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
@@ -248,6 +255,20 @@ class TrainingSettings(Section):
         False, description="cut rows shorter where memory runs out with one row at a time; otherwise training fails"
     )
     seed: int = Field(0, ge=0, description="seed of initialisation, order, dropout and split")
+    processes: int = Field(1, ge=1, le=64, description="processes on each host that share the rows of a step")
+    hosts: Hosts = Field((), description="addresses of the machines that train together, this one first; none: this")
+    hostfile: FilePath | None = Field(None, description="a host file of mlx.launch, in place of hosts and processes")
+    backend: Literal["ring", "mpi", "jaccl", "jaccl-ring", "nccl"] | None = Field(
+        None, description="how the processes talk; none: the host file's, else ring, or nccl on CUDA"
+    )
+    port: int | None = Field(
+        None, ge=1024, le=65_000, description="first port of the processes; none: free ones, or MLX's with other hosts"
+    )
+
+    @property
+    def together(self) -> bool:
+        """Whether several processes train together."""
+        return self.processes > 1 or bool(self.hosts) or self.hostfile is not None
 
     @property
     def validation_interval(self) -> int:

@@ -7,6 +7,7 @@ standard error, and appends typed events to its report file, which the core foll
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import sys
 import threading
@@ -45,9 +46,17 @@ class Worker:
         self.stop_requested = threading.Event()
         """Set by SIGTERM or SIGINT: save what is worth saving and return."""
         self._reports = Path(job.reports)
+        self._quiet = False
+
+    def be_quiet(self) -> None:
+        """Say and report nothing but failures: another process does the same work and tells of it."""
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115 - for as long as the process lives
+        self._quiet = True
 
     def report(self, event: events.Event) -> None:
         """Tell the core what happened; durable when this returns."""
+        if self._quiet and not isinstance(event, events.WorkerFailed | events.MemoryExhausted):
+            return
         workspace.append(self._reports, events.encode(event))
 
     def report_download(self, what: str, done: int, total: int | None) -> None:

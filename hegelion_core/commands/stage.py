@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -100,6 +101,9 @@ def train(**values: object) -> None:
         --data artifacts/data/hegelion_scu_ready.jsonl --adapter_path artifacts/adapters/hegelion_1.5b_v1 \\
         --batch_size 4 --iters 500 --lr 1e-5
     """
+    from hegelion_core.training.distributed.hosts import refuse_mlx_launch
+
+    refuse_mlx_launch(os.environ)
     _run("train", ("train",), values)
 
 

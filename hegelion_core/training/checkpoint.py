@@ -51,6 +51,8 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     step: int
     controller: ControllerState
     random_key: tuple[int, int]
+    other_keys: tuple[tuple[int, int], ...] = ()
+    """Those of the other processes, if several trained together."""
     tokens_per_epoch: int
     """N of the SCU formulas, which stays what it was, even if rows are cut shorter later."""
     standing: Standing = Standing()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -16,6 +16,7 @@ from hegelion_core import events
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import metrics
+from hegelion_core.training.distributed.group import Group, Key, Solo, key_of
 from hegelion_core.training.lora import Weights
 from hegelion_core.training.loss import Arrays, LossFunction, evaluate
 from hegelion_core.training.plan import Batch, tokens_of
@@ -49,6 +50,8 @@ class Surroundings:
     """Looks at memory after each step; raises ``MemoryError`` beyond a limit."""
     identity: checkpoints.Identity
     environment: dict[str, str]
+    group: Group = field(default_factory=Solo)
+    """The processes that share the steps; rank 0 alone writes files."""
 
 
 class Samples(Protocol):
@@ -92,6 +95,8 @@ class Training:
     ) -> None:
         self._stepper, self._loss, self._rows, self._validation = stepper, loss, rows, validation
         self._settings, self._files, self._around, self._samples = settings, files, around, samples
+        self._writes = around.group.rank == 0
+        self._save_asked = around.group.agree(lambda: self._writes and files.save_request.exists())
         self._count_tokens(settings.tokens_per_epoch or rows.plan.tokens_per_epoch)
         self.progress = Progress(0, self.law.initial_state())
 
@@ -101,6 +106,11 @@ class Training:
 
     def resume(self) -> None:
         """Go back to the newest checkpoint of this training, if there is one."""
+        found = self._restore() if self._writes else None
+        if self._around.group.size > 1:
+            self._follow_first(found)
+
+    def _restore(self) -> checkpoints.State | None:
         files, around = self._files, self._around
         found = checkpoints.restore(
             files.checkpoints, around.identity, around.environment, self._settings.iters, around.say
@@ -111,26 +121,31 @@ class Training:
         if self._samples is not None:
             self._samples.cut_back(settled)
         if found is None:
-            return
+            return None
         self._stepper.restore(found.weights, found.reference, found.optimizer)
         checkpoints.restore_random_key(found.state.random_key)
         self._count_tokens(found.state.tokens_per_epoch)
         reported = settled - settled % self._settings.report_every
-        self.progress = Progress(
-            step=step,
-            controller=found.state.controller,
-            standing=found.state.standing,
-            stopping=found.state.stopping,
-            best=found.best,
-            tokens=found.state.tokens,
-            seconds=found.state.seconds,
-            pending=found.state.pending,
-            unreported=[done for done in steps if done.step > reported],
-            saved_step=step,
-        )
+        self.progress = _progress_at(found.state)
+        self.progress.best = found.best
+        self.progress.unreported = [done for done in steps if done.step > reported]
         around.say(
             f"Resumed at step {step} of {self._settings.iters}. It has seen {found.state.tokens:,} supervised tokens."
         )
+        return found.state
+
+    def _follow_first(self, restored: checkpoints.State | None) -> None:
+        """Bring every process of the group to where the first is, each with a random state of its own."""
+        group, stepper = self._around.group, self._stepper
+        parts = (stepper.weights(), stepper.reference, stepper.optimizer_state())
+        stepper.restore(*(group.share(part) for part in parts))
+        first = restored or self._state((checkpoints.random_key(),))
+        state = msgspec.json.decode(group.share_bytes(msgspec.json.encode(first)), type=checkpoints.State)
+        if not self._writes:
+            self._count_tokens(state.tokens_per_epoch)
+            self.progress = _progress_at(state)
+        keys = (state.random_key, *state.other_keys)
+        checkpoints.restore_random_key(key_of(group.rank, keys, group.size))
 
     def run(self) -> bool:
         """Train to the end; whether it was reached (otherwise: asked to stop, a checkpoint is saved).
@@ -178,12 +193,13 @@ class Training:
         weights = stepper.weights()
         distances = [mx.square(weights[name] - start).sum() for name, start in stepper.reference.items()]
         batches, arrays = self._rows.step(1)
+        mine = zip(self._rows.mine(batches), arrays, strict=True)
         start = Start(
             prior=self.prior,
             target_s=settings.target_s,
             trainable=sum(tensor.size for tensor in weights.values()),
             initial_sum_sq=cast(float, mx.stack(distances).sum().item()),
-            data_bpt=measures.bits(evaluate(stepper.model, self._loss, zip(batches, arrays, strict=True))),
+            data_bpt=measures.bits(evaluate(stepper.model, self._loss, mine, self._around.group)),
         )
         rates = (learning_rate(step, settings) for step in range(1, settings.iters + 1))
         return start, reach(start, rates)
@@ -236,7 +252,8 @@ class Training:
         if progress.pending is not None:
             due = step % self._settings.validation_interval == 0 or step == self._settings.iters
             done = msgspec.structs.replace(progress.pending, validation=self._validate() if due else None)
-            metrics.append_step(self._files.metrics, done)
+            if self._writes:
+                metrics.append_step(self._files.metrics, done)
             progress.unreported.append(done)
             progress.pending, progress.unsaved = None, True
             if step % self._settings.report_every == 0 or self.finished:
@@ -245,16 +262,18 @@ class Training:
             self._samples.write(step)
         if step % self._settings.checkpoint_every == 0 or self.finished:
             self._save()
-        if step > 0 and self._files.save_request.exists():
+        if step > 0 and self._save_asked():
             self._save()
             self._around.say(f"A checkpoint was asked for: that of step {step} is there.")
-            self._files.save_request.unlink(missing_ok=True)
+            if self._writes:
+                self._files.save_request.unlink(missing_ok=True)
 
     def _watch_memory(self) -> None:
         try:
             self._around.watch_memory()
         except MemoryError:
-            self._save()  # nothing is broken yet, so no step needs to be lost
+            if self._around.group.size == 1:  # of a group, the others do not know, and all take part in a checkpoint
+                self._save()  # nothing is broken yet, so no step needs to be lost
             raise
 
     def _is_due(self, interval: int) -> bool:
@@ -273,7 +292,7 @@ class Training:
             return None
         progress = self.progress
         batches = self._until_stopped(self._validation.every_row_once())
-        loss = evaluate(self._stepper.model, self._loss, batches)
+        loss = evaluate(self._stepper.model, self._loss, batches, self._around.group)
         progress.standing = progress.standing.after(progress.step, loss)
         if progress.step > 0:
             progress.stopping = after_validation(progress.stopping, loss)
@@ -296,30 +315,45 @@ class Training:
         progress, stepper = self.progress, self._stepper
         if not progress.unsaved:
             return
-        path = checkpoints.save(
-            self._files.checkpoints,
-            checkpoints.Checkpoint(
-                checkpoints.State(
-                    step=progress.step,
-                    controller=progress.controller,
-                    random_key=checkpoints.random_key(),
-                    tokens_per_epoch=self.prior.tokens_per_epoch,
-                    standing=progress.standing,
-                    stopping=progress.stopping,
-                    tokens=progress.tokens,
-                    seconds=progress.seconds,
-                    pending=progress.pending,
-                ),
-                stepper.weights(),
-                stepper.reference,
-                stepper.optimizer_state(),
-                progress.best,
-            ),
-            self._around.identity,
-            self._around.environment,
-        )
+        keys = self._around.group.gather(checkpoints.random_key())
+        if self._writes:
+            weights, optimizer = stepper.weights(), stepper.optimizer_state()
+            path = checkpoints.save(
+                self._files.checkpoints,
+                checkpoints.Checkpoint(self._state(keys), weights, stepper.reference, optimizer, progress.best),
+                self._around.identity,
+                self._around.environment,
+            )
+            self._around.report(events.CheckpointSaved(step=progress.step, path=str(path)))
         progress.saved_step, progress.unsaved = progress.step, False
-        self._around.report(events.CheckpointSaved(step=progress.step, path=str(path)))
+
+    def _state(self, keys: tuple[Key, ...]) -> checkpoints.State:
+        progress = self.progress
+        return checkpoints.State(
+            step=progress.step,
+            controller=progress.controller,
+            random_key=keys[0],
+            other_keys=keys[1:],
+            tokens_per_epoch=self.prior.tokens_per_epoch,
+            standing=progress.standing,
+            stopping=progress.stopping,
+            tokens=progress.tokens,
+            seconds=progress.seconds,
+            pending=progress.pending,
+        )
+
+
+def _progress_at(state: checkpoints.State) -> Progress:
+    return Progress(
+        step=state.step,
+        controller=state.controller,
+        standing=state.standing,
+        stopping=state.stopping,
+        tokens=state.tokens,
+        seconds=state.seconds,
+        pending=state.pending,
+        saved_step=state.step,
+    )
 
 
 def _check(step: int, result: StepResult, batches: Sequence[Batch]) -> None:

@@ -23,6 +23,7 @@ from mlx.nn import losses
 from mlx.nn.layers.base import Module
 from mlx_lm.models.base import create_attention_mask
 
+from hegelion_core.training.distributed.group import Group
 from hegelion_core.training.plan import Batch, Span
 from hegelion_core.training.recompute import recompute_layers, recomputed
 from hegelion_core.training.stack import is_plain, packed_layer
@@ -122,8 +123,10 @@ def mean_loss(model: Module, batches: Iterable[Batch]) -> float:
     return evaluate(model, LossFunction(model), ((batch, batch_arrays(batch)) for batch in batches))
 
 
-def evaluate(model: Module, loss: LossFunction, batches: Iterable[tuple[Batch, Arrays]]) -> float:
-    """``mean_loss`` with a loss function and arrays that are there already."""
+def evaluate(
+    model: Module, loss: LossFunction, batches: Iterable[tuple[Batch, Arrays]], group: Group | None = None
+) -> float:
+    """``mean_loss`` with a loss function and arrays that are there already; over all processes of ``group``."""
     training = model.training
     model.eval()
     total, tokens = 0.0, 0
@@ -131,6 +134,9 @@ def evaluate(model: Module, loss: LossFunction, batches: Iterable[tuple[Batch, A
         total += cast(float, loss(arrays).item())
         tokens += batch.tokens
     model.train(training)
+    if group is not None and group.size > 1:
+        sums = group.sum([mx.array(total, mx.float32), mx.array(tokens, mx.float32)])
+        return cast(float, sums[0].item()) / cast(float, sums[1].item())
     return total / tokens
 
 

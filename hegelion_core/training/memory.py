@@ -33,16 +33,16 @@ def ran_out(error: BaseException) -> bool:
     )
 
 
-def apply_limit(limit: str | None) -> int | None:
-    """Tell MLX its limit, in bytes; returns it.
+def apply_limit(limit: str | None, processes: int = 1) -> int | None:
+    """Tell MLX its limit, in bytes, a part of that of all ``processes`` on this machine; returns it.
 
     On Metal MLX waits for memory to come free at the limit, and keeps what it uses resident. On a processor MLX knows
     no limit: there ``Watch`` looks at the trainer's resident size.
     """
     total = psutil.virtual_memory().total
-    wanted = None if limit is None else memory_bytes(limit, total)
+    wanted = None if limit is None else memory_bytes(limit, total) // processes
     if mx.metal.is_available():
-        most = int(mx.device_info()["max_recommended_working_set_size"])
+        most = int(mx.device_info()["max_recommended_working_set_size"]) // processes
         mx.set_wired_limit(min(wanted or most, most))
     if wanted is not None:
         mx.set_memory_limit(wanted)

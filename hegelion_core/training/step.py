@@ -14,6 +14,7 @@ from mlx.optimizers.optimizers import AdamW, clip_grad_norm
 from mlx.utils import tree_flatten
 
 from hegelion_core.settings import TrainingSettings
+from hegelion_core.training.distributed.group import Group, Solo
 from hegelion_core.training.lora import Weights, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, Spans, Tensors
 
@@ -62,16 +63,18 @@ class Stepper:
         compiled: bool = False,
         max_grad_norm: float = 0.0,
         to_zero: bool = False,
+        group: Group | None = None,
     ) -> None:
         """Take a model whose trainable weights are the LoRA matrices; as they are now, they are the reference.
 
         Args:
             loss: of this model.
+            group: the processes that share a step's rows; none: this one has them all.
             compiled: fuse the step with ``mx.compile``: worth it on Metal and CUDA, not on a processor.
             max_grad_norm: gradients of a larger norm are scaled down to it; 0: never.
             to_zero: the reference is zero instead.
         """
-        self.model, self._max_grad_norm = model, max_grad_norm
+        self.model, self._max_grad_norm, self._group = model, max_grad_norm, group or Solo()
         # Arrays of their own: a compiled step replaces the model's in place while it is traced.
         self.reference = {
             name: mx.zeros_like(tensor) if to_zero else tensor + 0 for name, tensor in lora_weights(model).items()
@@ -94,7 +97,7 @@ class Stepper:
         How the rows are split into micro-batches changes the memory that is needed, and the result by rounding only.
 
         Args:
-            micro_batches: at least one.
+            micro_batches: this process's part; at least one of the group has one.
             lr: learning rate.
             pull: βλ of the proximal pull after the optimizer's step; 0: none.
             penalty: λ / (σ²N) of the published form's term, penalty/2 · Σ(w - w_ref)², whose gradient is added to
@@ -106,6 +109,7 @@ class Stepper:
             total = total.plus(*self._gradient(arrays.tensors(), arrays.spans))
             set_lora_weights(self.model, weights)  # what is differentiated leaves its placeholders in the model
             mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
+        total = total.over(self._group, self.reference)
         # Nothing in place of a 0: plain LoRA is AdamW's own step, bit for bit.
         strengths = (mx.array(pull) if pull else None, mx.array(penalty) if penalty else None)
         loss, grad_norm, sum_sq = self._apply(total.loss, total.tokens, total.gradient, *strengths)
@@ -170,3 +174,11 @@ class Sums:
         """With one more micro-batch."""
         summed = {name: self.gradient[name] + part for name, part in gradient.items()} if self.gradient else gradient
         return Sums(self.loss + loss, self.tokens + tokens, summed)
+
+    def over(self, group: Group, like: Weights) -> Sums:
+        """With those of the other processes; one without micro-batches adds zeros ``like`` the weights."""
+        if group.size == 1:
+            return self
+        gradient = self.gradient or {name: mx.zeros_like(tensor) for name, tensor in like.items()}
+        loss, tokens, *parts = group.sum([self.loss, self.tokens, *(gradient[name] for name in like)])
+        return Sums(loss, tokens, dict(zip(like, parts, strict=True)))

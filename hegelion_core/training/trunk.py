@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 
 import mlx.core as mx
 
@@ -20,20 +21,28 @@ class Feeder:
     on the batch in which the row happens to be seen first, or a resumed training would not end in the same bits.
     """
 
-    def __init__(self, plan: BatchPlan, loss: LossFunction) -> None:
-        """Feed a loss function; the plan is packed if, and only if, the loss function is."""
-        self.plan, self._loss = plan, loss
+    def __init__(self, plan: BatchPlan, loss: LossFunction, rank: int = 0, size: int = 1) -> None:
+        """Feed a loss function; the plan is packed if, and only if, the loss function is.
+
+        Of the micro-batches every ``size``-th is fed, from the ``rank``-th on.
+        """
+        self.plan, self._loss, self._rank, self._size = plan, loss, rank, size
         self._kept: dict[int, mx.array] = {}
         self._room = CACHE_BYTES
 
     def step(self, step: int) -> tuple[list[Batch], list[Arrays]]:
-        """The micro-batches of an optimizer step, counted from 1, and their arrays on the device."""
+        """All micro-batches of an optimizer step, counted from 1, and the arrays of this process's part."""
         batches = self.plan.step(step)
-        return batches, [self._arrays(batch) for batch in batches]
+        return batches, [self._arrays(batch) for batch in self.mine(batches)]
+
+    def mine(self, batches: list[Batch]) -> list[Batch]:
+        """This process's part of a step's micro-batches."""
+        return batches[self._rank :: self._size]
 
     def every_row_once(self) -> Iterator[tuple[Batch, Arrays]]:
-        """The batches of one epoch."""
-        return ((batch, self._arrays(batch)) for batch in self.plan.every_row_once())
+        """This process's part of the batches of one epoch."""
+        mine = islice(self.plan.every_row_once(), self._rank, None, self._size)
+        return ((batch, self._arrays(batch)) for batch in mine)
 
     def _arrays(self, batch: Batch) -> Arrays:
         arrays = batch_arrays(batch)

@@ -22,6 +22,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.training.distributed.share import processes_here, rows_at_a_time
 from hegelion_core.training.plan import BatchPlan
 from hegelion_core.training.tracking import Tracking
 from hegelion_core.worker import Worker, main
@@ -29,6 +30,7 @@ from hegelion_core.worker import Worker, main
 if TYPE_CHECKING:
     from hegelion_core.models.loading import LoadedModel
     from hegelion_core.training.checkpoint import Identity
+    from hegelion_core.training.distributed.group import Group
     from hegelion_core.training.loop import Training
     from hegelion_core.training.loss import LossFunction
     from hegelion_core.training.sampling import Sampler
@@ -38,7 +40,8 @@ if TYPE_CHECKING:
 UNIMPORTANT = {
     *("model", "adapter_path", "iters", "report_every", "checkpoint_every", "validate_every", "keep", "patience"),
     *("sample_every", "sample_prompts", "sample_tokens", "memory_limit", "allow_shorter", "auto_stop"),
-    *("track", "micro_batch_size", "grad_checkpoint", "max_seq_length"),
+    *("track", "processes", "hosts", "hostfile", "backend", "port"),
+    *("micro_batch_size", "grad_checkpoint", "max_seq_length"),
 }
 """Settings that a checkpoint does not have to share: they do not change what a step does, and the student is told apart
 by its files. The last three do: by rounding, and by what is left of long rows. They are changed in the middle of a run
@@ -62,13 +65,18 @@ def work(worker: Worker) -> None:
     Raises:
         UserError: no usable rows or student, a loss that is not a number, or a file that cannot be written.
     """
-    blas = prepare_mlx()
-    _say(blas)
+    blas = prepare_mlx(processes_here())
     # Only now, since it imports mlx, which binds its matrix products when it is loaded.
     from hegelion_core.training import memory
+    from hegelion_core.training.distributed.group import join
 
+    group = join()
+    if group.rank > 0:
+        worker.be_quiet()
+    _say(blas)
     try:
-        _train(worker, blas)
+        _train(worker, blas, group)
+        group.sum([])  # they end together
     except (MemoryError, RuntimeError) as error:
         if not memory.ran_out(error):
             raise
@@ -78,7 +86,7 @@ def work(worker: Worker) -> None:
         sys.exit(ExitCode.FAILED)
 
 
-def _train(worker: Worker, blas: str) -> None:
+def _train(worker: Worker, blas: str, group: Group) -> None:
     import mlx.core as mx
 
     from hegelion_core.models import loading
@@ -90,12 +98,14 @@ def _train(worker: Worker, blas: str) -> None:
     from hegelion_core.training.step import Stepper
 
     settings, run = worker.settings.training, worker.run
-    workspace.sweep(run.path)
-    tracking = Tracking(run, settings, _say)
+    writes = group.rank == 0
+    if writes:
+        workspace.sweep(run.path)
+    tracking = Tracking(run, settings, _say) if writes else None
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)  # before the student is loaded, which takes longer
-    limit = memory.apply_limit(settings.memory_limit)
-    folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
+    limit = memory.apply_limit(settings.memory_limit, processes_here())
+    folder = _locate(worker, group)
     student = loading.load(folder)
     data = encode_data(path, rows, student.tokenizer, settings)
     shape = add_lora(student.model, settings)
@@ -115,50 +125,61 @@ def _train(worker: Worker, blas: str) -> None:
             compiled=on_gpu,
             max_grad_norm=settings.max_grad_norm,
             to_zero=settings.counts_from_zero,
+            group=group,
         ),
         loss,
-        _feeder(data.train, loss, settings),
-        _feeder(data.validation, loss, settings) if data.validation.rows else None,
+        _feeder(data.train, loss, settings, group),
+        _feeder(data.validation, loss, settings, group) if data.validation.rows else None,
         settings,
         Files(run.checkpoints, run.metrics, run.save_request),
         Surroundings(
-            report=tracking.after(worker.report),
+            report=tracking.after(worker.report) if tracking else worker.report,
             say=_say,
-            stop_requested=worker.stop_requested.is_set,
+            stop_requested=group.agree(worker.stop_requested.is_set),
             watch_memory=memory.Watch(run.path, limit, _say, worker.report),
             identity=identify(settings, path, folder),
-            environment=_environment(blas, settings),
+            environment=_environment(blas, settings, group.size),
+            group=group,
         ),
-        _sampler(worker, student, data),
+        _sampler(worker, student, data) if writes else None,
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(worker, training, data, trainable, device_name(mx.default_device() == mx.cpu))
     adapter = worker.workspace.resolve(settings.adapter_path)
-    if said := finish.announce_replacement(adapter, run):
+    if writes and (said := finish.announce_replacement(adapter, run)):
         _say(said)
         worker.report(events.NoticePosted(text=said))
     try:
         done = training.run()
     except NotFinite as error:
+        if not writes:
+            sys.exit(ExitCode.FAILED)
         if training.progress.best is not None:
             write_adapter(run.best_adapter, training.progress.best, shape, settings.model)
         raise finish.explain_not_finite(error, training, data.train.rows, rows, path, run) from None
     finally:
-        tracking.close()
-    if not done:
-        _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
+        if tracking:
+            tracking.close()
+    _tell_end(training, done=done, patience=settings.patience)
+    if not done or not writes:
         return
-    if training.out_of_patience:
-        _say(
-            f"Validation has not improved {settings.patience} times in a row: stopped at step {training.progress.step}."
-        )
-    if reason := training.stops_by_itself:
-        _say(f"Automatic stop at step {training.progress.step}: {reason}.")
     finished = finish.finish(training, adapter, shape, settings.model, run)
     _say(finish.words(training, finished))
     _say("Training complete.")
     worker.report(finished)
+
+
+def _tell_end(training: Training, *, done: bool, patience: int) -> None:
+    """Why it ended before the last step, if it did."""
+    step = training.progress.step
+    if not done:
+        _say(f"Stopped at step {step}; the same command goes on from there.")
+        return
+    if training.out_of_patience:
+        _say(f"Validation has not improved {patience} times in a row: stopped at step {step}.")
+    if reason := training.stops_by_itself:
+        _say(f"Automatic stop at step {step}: {reason}.")
 
 
 def _sampler(worker: Worker, student: LoadedModel, data: Data) -> Sampler | None:
@@ -183,11 +204,24 @@ def _sampler(worker: Worker, student: LoadedModel, data: Data) -> Sampler | None
     )
 
 
-def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -> Feeder:
+def _locate(worker: Worker, group: Group) -> Path:
+    """The student's folder; the first process of a group looks, and downloads, before the others."""
+    from hegelion_core.models import loading
+
+    if group.rank > 0:
+        group.wait()
+    folder = loading.locate(worker.settings.training.model, worker.workspace.models, worker.report_download)
+    if group.rank == 0:
+        group.wait()
+    return folder
+
+
+def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings, group: Group) -> Feeder:
     from hegelion_core.training.trunk import Feeder
 
-    size, micro = settings.batch_size, settings.micro_batch_size
-    return Feeder(BatchPlan(rows.rows, size, settings.seed, micro, packed=loss.packed), loss)
+    size, micro = settings.batch_size, rows_at_a_time(settings.batch_size, settings.micro_batch_size, group.size)
+    plan = BatchPlan(rows.rows, size, settings.seed, micro, packed=loss.packed)
+    return Feeder(plan, loss, group.rank, group.size)
 
 
 def encode_data(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
@@ -292,7 +326,7 @@ def identify(settings: TrainingSettings, data: Path, model: Path) -> Identity:
     )
 
 
-def _environment(blas: str, settings: TrainingSettings) -> dict[str, str]:
+def _environment(blas: str, settings: TrainingSettings, processes: int) -> dict[str, str]:
     """What decides whether two machines compute the same bits; the number of threads does not."""
     cpuinfo = Path("/proc/cpuinfo")
     found = re.search(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.MULTILINE) if cpuinfo.exists() else None
@@ -301,6 +335,7 @@ def _environment(blas: str, settings: TrainingSettings) -> dict[str, str]:
         "mlx": importlib.metadata.version("mlx"),
         "mlx-lm": importlib.metadata.version("mlx-lm"),
         "BLAS": re.sub(r"threads: \d+", "", blas),
+        "processes": str(processes),
         "rows at a time": str(settings.micro_batch_size or settings.batch_size),
         "length of rows": str(settings.max_seq_length),
     }

@@ -1,0 +1,1 @@
+"""More than one process: who takes part (``hosts``), how they are started (``launch``), how they talk (``group``)."""
