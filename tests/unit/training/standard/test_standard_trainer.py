@@ -153,7 +153,7 @@ def test_a_stopped_one_goes_on_with_its_weights_and_says_what_that_is(
     worker.work(start("run", lr=2e-3)[0])
     printed = capsys.readouterr().out
     assert "of other settings, data or model: not used" in printed
-    assert "When this training is done, it is moved" in printed
+    assert "Where this training ends in another one, it is moved" in printed
     assert (RunFolder(run).replaced / "1" / "adapters.safetensors").read_bytes() == first
 
 
