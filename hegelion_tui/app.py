@@ -17,11 +17,12 @@ from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
 from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.themes import DARK, LIGHT
+from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.wording import bereft
 
 TICK = 1.0
@@ -77,6 +78,11 @@ class ConsoleApp(App[int]):
         for action in ACTIONS:
             run = partial(self.run_action, action.name, self._main)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+        chart = self._main.query_one(ChartPane)
+        for action in CHART_ACTIONS:
+            yield SystemCommand(
+                f"{action.label} ({action.shown})", action.help, partial(self.run_action, action.name, chart)
+            )
         yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
 
     # What happens comes in as messages
