@@ -11,6 +11,8 @@ Mode = Literal["whole run", "live", "frozen"]
 MODES: tuple[Mode, ...] = ("whole run", "live", "frozen")
 LEAST_SPAN = 10.0
 """Steps that are shown at the least."""
+NEARLY_ALL = 0.95
+"""The share of a run from which on a zoom shows all of it."""
 LIVE_SPAN = 200.0
 """Steps that live mode shows before anyone zooms."""
 
@@ -57,7 +59,7 @@ class View:
         """
         begin, end = self.window(first, last)
         span = max(LEAST_SPAN, (end - begin) * factor)
-        if span >= last - first:
+        if span >= NEARLY_ALL * (last - first):
             return replace(self, mode="whole run")
         if self.mode != "frozen":
             return replace(self, mode="live", span=span)
@@ -138,4 +140,4 @@ def _label(value: float, decimals: int) -> str:
     if value == 0:
         return "0"
     plain = f"{value:,.{decimals}f}"
-    return plain if len(plain) <= 7 else f"{value:.2g}"
+    return plain if len(plain) <= 8 else f"{value:.3g}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
 import time
 from functools import partial
@@ -18,7 +19,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hegelion_core.commands.text import printable
-from hegelion_core.curves import Curves, EarlierRun, MetricsFile, earlier_runs
+from hegelion_core.curves import Batch, Curves, EarlierRun, MetricsFile, earlier_runs
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import metrics
@@ -132,22 +133,21 @@ class ChartPane(Pane):
         file = MetricsFile(self._place.run(self.state.run_id).metrics)
         while True:
             if self.is_on_screen:
-                await self._read(file)
-                self.redraw()
+                await self.update_from(file)
             await asyncio.sleep(READ)
 
-    async def _read(self, file: MetricsFile) -> None:
-        try:
+    async def update_from(self, file: MetricsFile) -> None:
+        """Read what is new in a file, beside the event loop, and draw it."""
+        batch: Batch | None = None
+        with contextlib.suppress(OSError):  # the reported steps are drawn meanwhile; the next look may succeed
             batch = await asyncio.to_thread(file.read)
-        except OSError:
-            return  # the reported steps are drawn meanwhile; the next look may succeed
-        if batch is None:
-            return
-        if batch.anew or not self._read_from_file:
-            self._read_from_file = batch.curves
-        else:
-            self._read_from_file.extend(batch.curves)
-        self._stale = True
+        if batch is not None:
+            if batch.anew or not self._read_from_file:
+                self._read_from_file = batch.curves
+            else:
+                self._read_from_file.extend(batch.curves)
+            self._stale = True
+        self.redraw()
 
     # What a person does
 
@@ -269,7 +269,7 @@ class ChartPane(Pane):
             target=plan.target_s if plan is not None else None,
             earlier=self._earlier,
         )
-        self.query_one(".legend", Static).update(_legend(found))
+        self._show_legend(_legend(found, plot.size.width))
         drawn = metrics.logarithmic(found) if self.logarithmic else found
         y = metrics.limits(drawn, (first, last)) or (0.0, 1.0)
         x = (first, last) if last > first else (first - 0.5, last + 0.5)
@@ -280,6 +280,12 @@ class ChartPane(Pane):
             styles={role: self._style(role) for role in STYLES},
             cursor=(self.cursor, self._style("cursor")) if self.cursor is not None else None,
         )
+
+    def _show_legend(self, legend: Content) -> None:
+        shown = self.query_one(".legend", Static)
+        lines = legend.plain.count("\n") + 1
+        # To lay the whole screen out anew costs more than the chart: only if it needs another number of lines.
+        shown.update(legend, layout=lines != shown.size.height)
 
     def _style(self, name: str) -> str:
         return str(self.query_one(ChartBody).get_component_rich_style(f"chart--{name}"))
@@ -306,13 +312,19 @@ class ChartPane(Pane):
         self.call_after_refresh(self._changed)
 
 
-def _legend(found: list[Series]) -> Content:
-    """What each line is, and its newest value."""
-    parts: list[str | tuple[str, str]] = []
+def _legend(found: list[Series], width: int) -> Content:
+    """What each line is, and its newest value; on further lines what does not fit into ``width`` cells."""
+    lines: list[list[Content]] = [[]]
+    room = width
     for one in sorted(found, key=lambda one: list(STYLES).index(one.role)):
-        value = f" {one.last:.4g}" if one.last is not None else ""
-        parts += [("◆ " if one.role == "second" else "━ ", STYLES[one.role]), f"{printable(one.label)}{value}   "]
-    return Content.assemble(*parts)
+        glyph, value = "◆ " if one.role == "second" else "━ ", "" if one.last is None else f" {one.last:.4g}"
+        entry = Content.assemble((glyph, STYLES[one.role]), f"{printable(one.label)}{value}")
+        if entry.cell_length > room and lines[-1]:
+            lines.append([])
+            room = width
+        lines[-1].append(entry)
+        room -= entry.cell_length + 3
+    return Content("\n").join(Content("   ").join(line) for line in lines)
 
 
 def _option(run: EarlierRun) -> Content:

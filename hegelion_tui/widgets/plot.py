@@ -6,10 +6,12 @@ from collections.abc import Mapping, Sequence
 
 from textual import events
 from textual_hires_canvas import Canvas
-from textual_plot import HiResMode, PlotWidget
+from textual_plot import PlotWidget
 from textual_plot.axis_formatter import AxisFormatter
+from textual_plot.plot_widget import LinePlot
 
 from hegelion_tui.axes import Axis, Tick
+from hegelion_tui.braille import line_cells
 from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import Role, Series
 
@@ -84,8 +86,8 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
     def _add(self, one: Series, style: str) -> None:
         xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
         if len(xs) > 1:
-            self.plot(xs, ys, line_style=style, hires_mode=HiResMode.BRAILLE)
-        if len(xs) == 1 or one.role == "second":
+            self.plot(xs, ys, line_style=style)
+        if len(xs) == 1 or (one.role == "second" and len(xs) <= self.columns // 4):
             self.scatter(xs, ys, marker="◆", marker_style=style)
 
     def _render_plot(self) -> None:
@@ -94,6 +96,16 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
         with canvas.batch_refresh():
             super()._render_plot()
             self._calm_frame(canvas)
+
+    def _render_line_plot(self, dataset: LinePlot) -> None:
+        # The library sets dot by dot, which takes a tenth of a second for a noisy curve; here all are set at once.
+        canvas, area = self.query_one("#plot", Canvas), self._scale_rectangle
+        xs = (dataset.x - self._x_min) / (self._x_max - self._x_min) * area.width
+        ys = (self._y_max - dataset.y) / (self._y_max - self._y_min) * area.height
+        cells = line_cells(xs, ys, area.width, area.height)
+        for row, column in zip(*cells.nonzero(), strict=True):
+            code = int(cells[row, column])
+            canvas.set_pixel(area.x + int(column), area.y + int(row), chr(0x2800 + code), dataset.line_style)
 
     def _calm_frame(self, canvas: Canvas) -> None:
         """The library draws a heavy frame all round; two thin axes are enough."""

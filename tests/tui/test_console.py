@@ -7,7 +7,7 @@ import pytest
 from hegelion_core import events as e
 from hegelion_core.errors import UserError
 from hegelion_core.workspace import Workspace
-from hegelion_tui.actions import ACTIONS
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
 from hegelion_tui.app import ConsoleApp
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.main import MainScreen
@@ -123,7 +123,7 @@ async def test_one_pane_at_a_time_where_there_is_little_room(run: FakeOperations
         await pilot.press("tab")
         assert "╭─ generator 1 " not in await until_shown(pilot, "╭─ generator 2 ")
         await pilot.press("shift+tab", "shift+tab")
-        await until_shown(pilot, "The chart begins with the first training steps.")
+        await until_shown(pilot, "No step yet.")
         await pilot.click("#tabs Tab:first-of-type")
         await until_shown(pilot, "╭─ generator 1 ")
 
@@ -317,7 +317,7 @@ async def test_help_is_made_from_the_table(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("question_mark")
-        await until_shown(pilot, *(action.help for action in ACTIONS))
+        await until_shown(pilot, *(action.help for action in (*ACTIONS, *CHART_ACTIONS)))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
@@ -326,7 +326,9 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
-        assert set(commands) == {f"{action.label} ({action.shown})" for action in ACTIONS} | {"Theme"}
+        assert set(commands) == {f"{action.label} ({action.shown})" for action in (*ACTIONS, *CHART_ACTIONS)} | {
+            "Theme"
+        }
         await pilot.press("ctrl+p")
         await until_shown(pilot, "Search for commands")
         await pilot.press(*"convert")
