@@ -82,6 +82,7 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
             self._add(one, styles[one.role])
         if cursor is not None and x.low <= cursor[0] <= x.high:
             self.add_v_line(*cursor)
+        self.render()  # now: the library would do it while the screen is painted, and the screen be painted twice
 
     def _add(self, one: Series, style: str) -> None:
         xs, ys = [x for x, _ in one.points], [y for _, y in one.points]

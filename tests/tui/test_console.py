@@ -6,9 +6,11 @@ import pytest
 
 from hegelion_core import events as e
 from hegelion_core.errors import UserError
+from hegelion_core.gpu import Gpu
+from hegelion_core.pressure import Level, Pressure
 from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
-from hegelion_tui.app import ConsoleApp
+from hegelion_tui.app import ConsoleApp, PressureRead
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Question
@@ -376,3 +378,47 @@ async def test_other_themes(run: FakeOperations, theme: str) -> None:
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         app.theme = theme
         await until_shown(pilot, "● train", "training 2.25", "━ training")
+
+
+@pytest.fixture
+def no_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine tells nothing, so that the test's readings stand."""
+
+    def refuse(*_: object, **__: object) -> Pressure:
+        raise OSError
+
+    monkeypatch.setattr("hegelion_tui.app.read_pressure", refuse)
+
+
+def reading(level: Level = "normal", **children: int) -> Pressure:
+    gib = 1 << 30
+    gpus = (Gpu("NVIDIA", 87.0, 10 * gib, 24 * gib),)
+    return Pressure(level, gib, 16 * gib, 0.0, 100.0, 40 * gib, gpus, children)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (SMALL, "memory 15.0 of 16.0 GiB  pressure normal  cpu 100%  gpu 87%  disk 40.0 GiB"),
+        (WIDE, "gpu 87%, 10.0 of 24.0 GiB   disk 40.0 GiB free   train 2.0 GiB   stalled 0.0%"),
+    ],
+)
+@pytest.mark.usefixtures("no_readings")
+async def test_the_machine_has_a_line(run: FakeOperations, size: tuple[int, int], told: str) -> None:
+    app = console(run)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        app.post_message(PressureRead(reading(train=2 << 30)))
+        await until_shown(pilot, told)
+
+
+@pytest.mark.usefixtures("no_readings")
+async def test_short_memory_is_told_once_with_what_to_do(run: FakeOperations) -> None:
+    run.feed(*generating(3))
+    app = console(run)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        app.post_message(PressureRead(reading("warning")))
+        await until_shown(pilot, "Memory is short", "Press - for fewer instances")
+        app.clear_notifications()
+        app.post_message(PressureRead(reading("warning", train=1 << 30)))
+        await until(pilot, lambda: app._main.pressure == reading("warning", train=1 << 30))
+        assert "Memory is short" not in text_of(app)
