@@ -99,7 +99,7 @@ class ChartPane(Pane):
 
     @property
     def steps(self) -> tuple[float, float]:
-        """The first and the last step there is."""
+        """The first and the last step there is, of an earlier run where this one has none yet; 0 without any."""
         return metrics.bounds(self.curves or (self._earlier.curves if self._earlier else self.curves))
 
     def compose(self) -> ComposeResult:
@@ -168,7 +168,8 @@ class ChartPane(Pane):
         self.view = self.view.panned(PAN, *self.steps)
 
     def action_next_mode(self) -> None:
-        self.view = self.view.next_mode(*self.steps)
+        if any(self.steps):
+            self.view = self.view.next_mode(*self.steps)
 
     def action_toggle_log(self) -> None:
         self.logarithmic = not self.logarithmic
@@ -183,6 +184,8 @@ class ChartPane(Pane):
         self._move_cursor(1)
 
     def _move_cursor(self, columns: int) -> None:
+        if not self.curves:
+            return
         first, last = self.view.window(*self.steps)
         a_column = max(1.0, (last - first) / (self._plot.columns if self._plot is not None else 1))
         at = self.cursor if self.cursor is not None else last
@@ -246,7 +249,7 @@ class ChartPane(Pane):
         if not self._stale or not self.is_on_screen:
             return
         self._show_titles()
-        drawn = self.curves or (self._earlier.curves if self._earlier else None)
+        drawn = any(self.steps)
         self.query_one(ChartBody).set_class(not drawn, "-empty")
         if drawn and not self._wanted:
             self._wanted = True
@@ -291,16 +294,24 @@ class ChartPane(Pane):
         return str(self.query_one(ChartBody).get_component_rich_style(f"chart--{name}"))
 
     def _show_titles(self) -> None:
-        unit = f" ({self.metric.unit})" if self.metric.unit else ""
-        logarithmic = " · logarithmic" if self.logarithmic else ""
-        self.border_title = Content(f"{self.metric.name}{unit} · {self.view.words()}{logarithmic}")
+        parts = [self.metric.name + (f" ({self.metric.unit})" if self.metric.unit else ""), self.view.words()]
+        if self.smoothing and self.metric.noisy:
+            parts.append(f"smoothed {self.smoothing}")
+        if self.logarithmic:
+            parts.append("log")
+        self.border_title = Content(" · ".join(parts))
+        told = ""
         if self.cursor is not None:
             told = metrics.reading(self.metric, self.curves, self.smoothing, self.cursor)
-        else:
-            told = f"x: {METRICS[(METRICS.index(self.metric) + 1) % len(METRICS)].name}"
-            if self.smoothing and self.metric.noisy:
-                told = f"smoothing {self.smoothing} · {told}"
-        self.border_subtitle = Content(told)
+        self.border_subtitle = Content(told or self._keys())
+
+    def _keys(self) -> str:
+        """As many of the chart's keys as there is room for, and where x leads."""
+        hints = [f"{action.shown} {action.label.lower()}" for action in CHART_ACTIONS if action.rank]
+        hints.append(f"x {METRICS[(METRICS.index(self.metric) + 1) % len(METRICS)].name}")
+        while len(hints) > 1 and len(" · ".join(hints)) > self.size.width - 6:
+            del hints[-2]
+        return " · ".join(hints)
 
     @work(group="library")
     async def _load(self) -> None:

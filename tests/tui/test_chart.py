@@ -80,7 +80,7 @@ async def test_every_step_of_the_file_is_drawn_and_followed(run: FakeOperations)
     write(path, range(1, 41))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         text = await until_shown(
-            pilot, "loss (nats per token) · whole run", "training 1.075", "validation 2.5", "smoothed"
+            pilot, "loss (nats per token) · whole run", "training 1.075", "validation 2.5", "━ smoothed"
         )
         assert any(0x2800 < ord(c) <= 0x28FF for c in text), "the line is drawn in braille"
         write(path, [41], loss=lambda _: 0.8125)
@@ -109,7 +109,7 @@ async def test_keys_zoom_pan_and_change_the_mode_which_the_title_tells(run: Fake
     write(metrics_of(run), range(1, 601))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         chart = await on_the_chart(pilot)
-        await until_shown(pilot, "· whole run", "smoothed")
+        await until_shown(pilot, "· whole run", "━ smoothed")
         await pilot.press("right_square_bracket")
         await until_shown(pilot, "· live, last 399 steps", "300")
         await pilot.press("left")
@@ -131,7 +131,7 @@ async def test_the_wheel_zooms_and_a_click_tells_the_values_of_a_step(run: FakeO
     write(metrics_of(run), range(1, 601))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         chart = await on_the_chart(pilot)
-        await until_shown(pilot, "· whole run", "smoothed")
+        await until_shown(pilot, "· whole run", "━ smoothed")
         await until(pilot, lambda: bool(chart.query("#plot")) and chart.query_one("#plot").size.width > 20)
         await pilot._post_mouse_events([MouseScrollUp], "#plot", offset=(20, 5))
         await until_shown(pilot, "· live, last 399 steps")
@@ -142,14 +142,14 @@ async def test_the_wheel_zooms_and_a_click_tells_the_values_of_a_step(run: FakeO
         assert chart.cursor is not None
         assert f"step {chart.cursor:,.0f}: " in text
         await pilot.press("escape")
-        await until_shown(pilot, "x: S")
+        await until_shown(pilot, "v mode · a smoothing", "x S")
 
 
 async def test_the_cursor_moves_by_keys(run: FakeOperations) -> None:
     write(metrics_of(run), range(1, 31))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         await on_the_chart(pilot)
-        await until_shown(pilot, "smoothed")
+        await until_shown(pilot, "━ smoothed")
         await pilot.press("comma", "comma")
         await until_shown(pilot, "step 28: 1.107 nats per token")
         await pilot.press("full_stop")
@@ -160,13 +160,13 @@ async def test_logarithmic_axis_and_smoothing(run: FakeOperations) -> None:
     write(metrics_of(run), range(1, 101), loss=lambda number: 100.0 / number**2)
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         await on_the_chart(pilot)
-        assert "0.1 ┤" not in await until_shown(pilot, "smoothing 0.9 · x: S")
+        assert "0.1 ┤" not in await until_shown(pilot, "· smoothed 0.9 ─")
         await pilot.press("l")
-        await until_shown(pilot, "· logarithmic", "0.1 ┤", "10 ┤")
+        await until_shown(pilot, "· smoothed 0.9 · log", "0.1 ┤", "10 ┤")
         await pilot.press("a")
-        await until_shown(pilot, "smoothing 0.98 · x: S")
+        await until_shown(pilot, "· smoothed 0.98 · log")
         await pilot.press("a")
-        await until(pilot, lambda: "smooth" not in text_of(console_of(pilot.app)))
+        await until(pilot, lambda: "smoothed" not in text_of(console_of(pilot.app)))
 
 
 async def test_an_earlier_run_is_chosen_from_a_list_and_drawn_under_its_id(run: FakeOperations) -> None:
@@ -174,7 +174,7 @@ async def test_an_earlier_run_is_chosen_from_a_list_and_drawn_under_its_id(run: 
     write(metrics_of(run, EARLIER), range(1, 21), loss=lambda _: 3.125)
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         chart = await on_the_chart(pilot)
-        await until_shown(pilot, "smoothed")
+        await until_shown(pilot, "━ smoothed")
         await pilot.press("o")
         await until_shown(pilot, "Compare with an earlier run", f"{EARLIER}  step 20, loss 3.125")
         await pilot.press("enter")
@@ -208,7 +208,7 @@ async def test_another_run_begins_with_an_empty_chart(run: FakeOperations) -> No
     write(metrics_of(run), range(1, 11))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
         chart = await on_the_chart(pilot)
-        await until_shown(pilot, "smoothed")
+        await until_shown(pilot, "━ smoothed")
         await pilot.press("v")
         run.feed(replace(opened()[0], run_id="another"))
         await until_shown(pilot, "No step yet.")
@@ -243,7 +243,7 @@ async def test_every_size_shows_a_chart(run: FakeOperations, size: tuple[int, in
     write(metrics_of(run), range(1, 101))
     async with console(run).run_test(size=size, notifications=True) as pilot:
         await on_the_chart(pilot)
-        text = await until_shown(pilot, "loss (nats per token)", "smoothed", "┤")
+        text = await until_shown(pilot, "loss (nats per token)", "━ smoothed", "┤")
         assert all(len(row) <= size[0] for row in text.splitlines())
 
 
