@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from textual import events
+from textual.app import ComposeResult
+from textual.containers import Grid
+from textual.strip import Strip
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
 from textual_plot.axis_formatter import AxisFormatter
-from textual_plot.plot_widget import LinePlot
+from textual_plot.plot_widget import Legend, LinePlot
 
 from hegelion_tui.axes import Axis, Tick
 from hegelion_tui.braille import line_cells
@@ -36,6 +39,14 @@ class _Marks(AxisFormatter):
         return [tick.label for tick in self._ticks]
 
 
+class _Canvas(Canvas):
+    """Has a style also before it knows its size: the library has none then, which NO_COLOR's filter cannot bear."""
+
+    def render_line(self, y: int) -> Strip:
+        strip = super().render_line(y)
+        return strip if strip.cell_length else Strip.blank(self.size.width, self.rich_style)
+
+
 class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
     """Draws pictures, and tells where the pointer is."""
 
@@ -44,6 +55,12 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
         self.set_reactive(PlotWidget.margin_top, 0)
         self.set_reactive(PlotWidget.margin_bottom, 1)
         self.set_reactive(PlotWidget.margin_left, MARGIN)
+
+    def compose(self) -> ComposeResult:
+        # The library's own parts, by the names by which it knows them.
+        with Grid():
+            yield from (_Canvas(1, 1, id=name) for name in ("margin-top", "margin-left", "plot", "margin-bottom"))
+        yield Legend(id="legend")
 
     @property
     def columns(self) -> int:

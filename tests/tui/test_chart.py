@@ -247,6 +247,13 @@ async def test_every_size_shows_a_chart(run: FakeOperations, size: tuple[int, in
         assert all(len(row) <= size[0] for row in text.splitlines())
 
 
+async def test_no_colour(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    write(metrics_of(run), range(1, 101))
+    async with console(run).run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "━ smoothed", "┤")
+
+
 def console_of(app: object) -> ConsoleApp:
     assert isinstance(app, ConsoleApp)
     return app
