@@ -46,7 +46,7 @@ NOTHING_YET = (
 _NO_OVERLAY = "-none"
 STYLES: dict[Role, str] = {  # in the order of the legend
     "main": "$accent",
-    "raw": "$accent 50%",
+    "raw": "dim $accent",
     "second": "$primary",
     "target": "$success",
     "earlier": "$secondary",
