@@ -71,6 +71,13 @@ def of_state(state: RunState) -> Curves:
     return curves
 
 
+def add_baseline(curves: Curves, state: RunState) -> None:
+    """Add the validation loss before the first step, which is no step's and so not in the metrics file."""
+    before = [value.loss for value in state.validations if value.step == 0]
+    if before and curves and 0.0 not in curves.validation.steps[:1]:
+        curves.validation = Curve([(0.0, before[-1]), *curves.validation])
+
+
 def bounds(curves: Curves) -> tuple[float, float]:
     """The first and the last step there is; 0 without any."""
     there = [curve.steps for curve in (*curves.by_name.values(), curves.validation) if len(curve)]

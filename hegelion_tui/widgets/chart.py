@@ -86,6 +86,7 @@ class ChartPane(Pane):
         self._plot: Plot | None = None
         self._wanted = False
         """Whether the plot was asked for; loading it takes a moment."""
+        self._titles = ("", "")
         self._stale = True
         self._timer: Timer | None = None
         self._drawn_at = 0.0
@@ -261,6 +262,7 @@ class ChartPane(Pane):
                 self._draw(self._plot)
 
     def _draw(self, plot: Plot) -> None:
+        metrics.add_baseline(self._read_from_file, self.state)
         first, last = self.view.window(*self.steps)
         plan = self.state.plan
         found = metrics.series(
@@ -299,11 +301,13 @@ class ChartPane(Pane):
             parts.append(f"smoothed {self.smoothing}")
         if self.logarithmic:
             parts.append("log")
-        self.border_title = Content(" · ".join(parts))
         told = ""
         if self.cursor is not None:
             told = metrics.reading(self.metric, self.curves, self.smoothing, self.cursor)
-        self.border_subtitle = Content(told or self._keys())
+        titles = " · ".join(parts), told or self._keys()
+        if titles != self._titles:  # setting them repaints the whole pane
+            self._titles = titles
+            self.border_title, self.border_subtitle = Content(titles[0]), Content(titles[1])
 
     def _keys(self) -> str:
         """As many of the chart's keys as there is room for, and where x leads."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Grid
+from textual.geometry import Region
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
 from textual_plot import PlotWidget
@@ -40,9 +42,27 @@ class _Marks(AxisFormatter):
 
 
 class _Canvas(Canvas):
-    """Has a style also before it knows its size: the library has none then, which NO_COLOR's filter cannot bear."""
+    """Repaints only the rows that a drawing changed: of a long training, a new step changes few or none."""
+
+    @contextmanager
+    def drawing(self) -> Iterator[None]:
+        """What is drawn meanwhile is repainted in the end."""
+        before = list(
+            zip(self._buffer, self._styles, strict=True)
+        )  # clearing makes new rows, so these stay as they are
+        self._refreshes_pending += 1
+        try:
+            yield
+        finally:
+            self._refreshes_pending -= 1
+        now = list(zip(self._buffer, self._styles, strict=True))
+        if len(now) != len(before):
+            self.refresh()
+        elif changed := [y for y, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]:
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
 
     def render_line(self, y: int) -> Strip:
+        # Before it knows its size the library gives a strip without a style, which NO_COLOR's filter cannot bear.
         strip = super().render_line(y)
         return strip if strip.cell_length else Strip.blank(self.size.width, self.rich_style)
 
@@ -99,7 +119,7 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
             self._add(one, styles[one.role])
         if cursor is not None and x.low <= cursor[0] <= x.high:
             self.add_v_line(*cursor)
-        self.render()  # now: the library would do it while the screen is painted, and the screen be painted twice
+        self.render()
 
     def _add(self, one: Series, style: str) -> None:
         xs, ys = [x for x, _ in one.points], [y for _, y in one.points]
@@ -108,12 +128,15 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
         if len(xs) == 1 or (one.role == "second" and len(xs) <= self.columns // 4):
             self.scatter(xs, ys, marker="◆", marker_style=style)
 
+    def _rerender(self) -> None:
+        self._needs_rerender = True  # and no repaint of the whole: ``draw`` renders, and the canvases know what changed
+
     def _render_plot(self) -> None:
-        canvas = self.query_one("#plot", Canvas)
-        # The library asks for a repaint with every cell it sets; one at the end is enough.
-        with canvas.batch_refresh():
+        with ExitStack() as stack:
+            for canvas in self.query(_Canvas):
+                stack.enter_context(canvas.drawing())
             super()._render_plot()
-            self._calm_frame(canvas)
+            self._calm_frame(self.query_one("#plot", Canvas))
 
     def _render_line_plot(self, dataset: LinePlot) -> None:
         # The library sets dot by dot, which takes a tenth of a second for a noisy curve; here all are set at once.

@@ -99,6 +99,15 @@ async def test_training_that_resumes_earlier_is_drawn_anew(run: FakeOperations) 
         assert app.screen.query_one(ChartPane).steps == (1, 22)
 
 
+async def test_the_loss_before_the_first_step_comes_from_the_events(run: FakeOperations) -> None:
+    run.feed(e.ValidationReported(step=0, loss=4.5))
+    write(metrics_of(run), range(1, 6))
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "validation 4.5", "◆")
+        assert app.screen.query_one(ChartPane).steps == (0, 5)
+
+
 async def test_without_a_file_the_reported_steps_are_drawn(run: FakeOperations) -> None:
     run.feed(step(10), step(20), e.ValidationReported(step=20, loss=2.25))
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:

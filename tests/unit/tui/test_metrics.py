@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hegelion_core import events as e
 from hegelion_core.curves import Curves, StepRow, of_rows
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
@@ -59,6 +60,17 @@ def test_reported_steps_are_curves_too() -> None:
     share = drawn(SHARE, curves, target=0.02)
     assert [y for _, y in share["S"].points] == pytest.approx([2.5, 2.0])
     assert share["target"].points == [(12.0, 2.0), (24.0, 2.0)]
+
+
+def test_the_loss_before_the_first_step_is_added_once() -> None:
+    curves, state = training_of(20), fold([*opened(), *training(), e.ValidationReported(step=0, loss=3.5)])
+    for _ in range(2):
+        metrics.add_baseline(curves, state)
+    assert list(curves.validation) == [(0.0, 3.5), (10.0, 3.0), (20.0, 3.0)]
+    assert metrics.bounds(curves) == (0.0, 20.0)
+    nothing = Curves()
+    metrics.add_baseline(nothing, state)
+    assert not len(nothing.validation)
 
 
 def test_smoothing_keeps_the_raw_curve_behind() -> None:
