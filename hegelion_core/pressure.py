@@ -1,4 +1,4 @@
-"""How hard the machine is pressed: memory by the system's own measure, processor, disk.
+"""How hard the machine is pressed: memory by the system's own measure, processors, disk, and what the children hold.
 
 On Linux: PSI (the share of time in which work stalled for memory) and MemAvailable, within the limit of the cgroup and
 of those above it. PSI stays near 0 without swap until it is too late, and it may be absent, so both are judged. On
@@ -10,12 +10,15 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import psutil
+
+from hegelion_core.gpu import Gpu, GpuReader
+from hegelion_core.process_memory import resident
 
 Level = Literal["normal", "warning", "critical"]
 
@@ -38,6 +41,9 @@ class Pressure:
     cpu: float
     """Percent of all processors, 0 to 100."""
     disk_free: int
+    gpus: tuple[Gpu, ...] = ()
+    children: dict[str, int] = field(default_factory=dict)
+    """Resident bytes of the core's children, each with all below it, by name."""
 
 
 @dataclass(frozen=True)
@@ -48,12 +54,22 @@ class Memory:
     total: int
 
 
-def read_pressure(folder: Path, interval: float = 0.2) -> Pressure:
-    """Read everything; blocks for ``interval`` seconds, over which the processor is measured.
+def read_pressure(
+    folder: Path,
+    interval: float = 0.2,
+    *,
+    gpus: GpuReader | None = None,
+    core: int = 0,
+    children: Mapping[str, int] | None = None,
+) -> Pressure:
+    """Read everything; blocks for ``interval`` seconds, over which the processor is measured, and somewhat longer.
 
     Args:
         folder: a folder on the disk that matters; if it is not there yet, the nearest one above it.
         interval: seconds.
+        gpus: reads the graphics processors.
+        core: process id of the core whose children's memory matters; 0: of none.
+        children: names and process ids of those of its children that have a name.
 
     Raises:
         OSError: the disk cannot be asked.
@@ -74,7 +90,28 @@ def read_pressure(folder: Path, interval: float = 0.2) -> Pressure:
         stalled=stalled,
         cpu=psutil.cpu_percent(interval=interval),
         disk_free=psutil.disk_usage(str(_nearest(folder))).free,
+        gpus=gpus.read() if gpus is not None else (),
+        children=resident(core, children or {}) if core else {},
     )
+
+
+class LevelWatch:
+    """Says when a level is worth telling: once when it gets worse, and again only after a time of calm."""
+
+    CALM = 30
+    """Readings at a lower level in a row after which it may be told again."""
+
+    def __init__(self) -> None:
+        self._told: Level = "normal"
+        self._lower = 0
+
+    def worsened(self, level: Level) -> bool:
+        """Whether this reading's level is to be told."""
+        now, told = _SEVERITY.index(level), _SEVERITY.index(self._told)
+        self._lower = self._lower + 1 if now < told else 0
+        if now > told or self._lower >= self.CALM:
+            self._told, self._lower = level, 0
+        return now > told
 
 
 def judge(memory: Memory, stalled: float | None) -> Level:

@@ -43,6 +43,22 @@ ACTIONS: tuple[Action, ...] = (
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
 
+CHART_ACTIONS: tuple[Action, ...] = (
+    Action("zoom_in", "right_square_bracket", "]", "Zoom in", "Chart: fewer steps; it goes on following.", 1),
+    Action("zoom_out", "left_square_bracket", "[", "Zoom out", "Chart: more steps, up to the whole run."),
+    Action("earlier_steps", "left", "←", "Earlier", "Chart: earlier steps, frozen."),
+    Action("later_steps", "right", "→", "Later", "Chart: later steps; at the end it follows again."),
+    Action("next_mode", "v", "v", "Mode", "Chart: whole run, live, or frozen.", 2),
+    Action("next_smoothing", "a", "a", "Smoothing", "Chart: how much is smoothed; the raw curve stays behind.", 3),
+    Action("toggle_log", "l", "l", "Log axis", "Chart: logarithmic axis, and back.", 4),
+    Action("choose_overlay", "o", "o", "Overlay", "Chart: draw an earlier run behind this one.", 5),
+    Action("cursor_back", "comma", ",", "Cursor back", "Chart: tell the values of a step (or click on it)."),
+    Action("cursor_on", "full_stop", ".", "Cursor on", "Chart: tell the values of a later step."),
+    Action("clear_cursor", "escape", "esc", "No cursor", "Chart: take the cursor away."),
+)
+"""What can be done while the chart has the keyboard; ``ChartPane.action_<name>`` does it. Its frame shows those with a
+rank."""
+
 SCROLLING = (
     ("↑ ↓ PgUp PgDn", "Scroll a log; following stops, and the pane counts what is new."),
     ("End", "Follow the log again."),

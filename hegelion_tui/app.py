@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
@@ -11,23 +12,28 @@ from functools import partial
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.message import Message
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from hegelion_core import gpu
 from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
-from hegelion_core.pressure import Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS
+from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
 from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.themes import DARK, LIGHT
-from hegelion_tui.wording import bereft
+from hegelion_tui.widgets.chart import ChartPane
+from hegelion_tui.wording import bereft, memory_advice
 
 TICK = 1.0
 """Seconds between looks at the clock: ages and times left."""
 PRESSURE_EVERY = 2.0
 """Seconds between readings of the machine."""
+ADVICE_SECONDS = 30.0
+"""How long it is shown that memory is short, and what to do."""
 
 
 class StateChanged(Message):
@@ -57,6 +63,7 @@ class ConsoleApp(App[int]):
         self._operations = operations
         self._clock = clock
         self._announced = False
+        self._levels = LevelWatch()
         self._main = MainScreen(operations.place, operations.state, clock())
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -77,6 +84,11 @@ class ConsoleApp(App[int]):
         for action in ACTIONS:
             run = partial(self.run_action, action.name, self._main)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+        chart = self._main.query_one(ChartPane)
+        for action in CHART_ACTIONS:
+            yield SystemCommand(
+                f"{action.label} ({action.shown})", action.help, partial(self.run_action, action.name, chart)
+            )
         yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
 
     # What happens comes in as messages
@@ -91,13 +103,12 @@ class ConsoleApp(App[int]):
 
     @work
     async def _watch_machine(self) -> None:
+        gpus = await asyncio.to_thread(gpu.open_reader)
         while True:
-            try:
-                reading = await asyncio.to_thread(read_pressure, self._operations.place.artifacts)
-            except OSError:
-                pass  # nothing to show is no reason to trouble anyone; the next reading may succeed
-            else:
-                self.post_message(PressureRead(reading))
+            with contextlib.suppress(OSError):  # nothing to show is no reason to trouble anyone; the next may succeed
+                state = self._operations.state
+                read = partial(read_pressure, gpus=gpus, core=state.core_pid, children=state.children)
+                self.post_message(PressureRead(await asyncio.to_thread(read, self._operations.place.artifacts)))
             await asyncio.sleep(PRESSURE_EVERY)
 
     @on(StateChanged)
@@ -114,6 +125,10 @@ class ConsoleApp(App[int]):
     @on(PressureRead)
     def _pressure_read(self, message: PressureRead) -> None:
         self._main.pressure = message.pressure
+        if self._levels.worsened(message.pressure.level):
+            title, text = memory_advice(self._operations.state, message.pressure)
+            severity: SeverityLevel = "error" if message.pressure.level == "critical" else "warning"
+            self.notify(text, title=title, severity=severity, timeout=ADVICE_SECONDS, markup=False)
 
     def _tick(self) -> None:
         if not self._main.gone:

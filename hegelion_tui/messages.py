@@ -29,3 +29,18 @@ class StopRequested(Message):
 
 class QuitRequested(Message):
     """The screen should close."""
+
+
+@dataclass
+class WheelTurned(Message):
+    """The wheel was turned over a chart: ``up`` or down, and the step under the pointer."""
+
+    up: bool
+    step: float
+
+
+@dataclass
+class StepPointed(Message):
+    """A step of a chart was clicked."""
+
+    step: float

@@ -1,16 +1,18 @@
-"""What the chart can show: series of points from a state, thinned to what a screen can tell apart. Pure."""
+"""What the chart can show: the curves of a training as series for a screen. Pure."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hegelion_core.events import StepReported
+from hegelion_core.curves import Curve, Curves, Name, Points, StepRow, of_rows
 from hegelion_core.run_state import RunState
 
-Role = Literal["main", "second", "target"]
-Points = list[tuple[float, float]]
+Role = Literal["main", "raw", "second", "target", "earlier"]
+SMOOTHING: tuple[float, ...] = (0.0, 0.9, 0.98)
+"""Factors of the moving average that one can turn to; 0: none."""
 
 
 @dataclass(frozen=True)
@@ -20,6 +22,8 @@ class Series:
     label: str
     role: Role
     points: Points
+    last: float | None = None
+    """The newest value, which the legend tells."""
 
 
 @dataclass(frozen=True)
@@ -28,62 +32,131 @@ class Metric:
 
     name: str
     unit: str
-    series: Callable[[RunState], list[Series]]
+    curve: Name
+    label: str
+    factor: float = 1.0
+    """What values are multiplied with."""
+    noisy: bool = True
+    """Whether smoothing helps; what the controller sets or a sum holds is smooth by itself."""
 
-
-def _steps(state: RunState, value: Callable[[StepReported], float]) -> Points:
-    return [(float(step.step), value(step)) for step in state.steps]
-
-
-def _loss(state: RunState) -> list[Series]:
-    held_out = [(float(value.step), value.loss) for value in state.validations]
-    return [Series("training", "main", _steps(state, lambda s: s.loss)), Series("validation", "second", held_out)]
-
-
-def _share(state: RunState) -> list[Series]:
-    points = _steps(state, lambda s: 100 * s.s)
-    target = (
-        [(x, 100 * state.plan.target_s) for x, _ in (points[:1] + points[-1:])]
-        if state.plan and state.plan.target_s
-        else []
-    )
-    return [Series("S", "main", points), Series("target", "target", target)]
+    def told(self, value: float) -> str:
+        """A value of the curve in a person's digits, without the unit."""
+        return f"{self.factor * value:.4g}"
 
 
 METRICS: tuple[Metric, ...] = (
-    Metric("loss", "nats per token", _loss),
-    Metric("S", "%", _share),
-    Metric("λ", "", lambda state: [Series("λ", "main", _steps(state, lambda s: s.lambda_after))]),
-    Metric("DataBPT", "bits per token", lambda state: [Series("DataBPT", "main", _steps(state, lambda s: s.data_bpt))]),
-    Metric(
-        "ParamBPT", "bits per token", lambda state: [Series("ParamBPT", "main", _steps(state, lambda s: s.param_bpt))]
-    ),
+    Metric("loss", "nats per token", "loss", "training"),
+    Metric("S", "%", "s", "S", factor=100.0),
+    Metric("λ", "", "lambda_after", "λ", noisy=False),
+    Metric("DataBPT", "bits per token", "data_bpt", "DataBPT"),
+    Metric("ParamBPT", "bits per token", "param_bpt", "ParamBPT", noisy=False),
 )
 
 
-def thin(points: Sequence[tuple[float, float]], columns: int) -> Points:
-    """At most two points a column, the lowest and the highest of its span, so that no peak is lost.
+@dataclass(frozen=True)
+class Earlier:
+    """Another run's curves, to compare with."""
+
+    run_id: str
+    curves: Curves
+
+
+def of_state(state: RunState) -> Curves:
+    """The curves of the steps that were reported: less than the metrics file has, and there without it."""
+    curves = of_rows(
+        StepRow(step.step, step.loss, step.data_bpt, step.param_bpt, step.s, step.lambda_after) for step in state.steps
+    )
+    for value in state.validations:
+        curves.validation.append(value.step, value.loss)
+    return curves
+
+
+def add_baseline(curves: Curves, state: RunState) -> None:
+    """Add the validation loss before the first step, which is no step's and so not in the metrics file."""
+    before = [value.loss for value in state.validations if value.step == 0]
+    if before and curves and 0.0 not in curves.validation.steps[:1]:
+        curves.validation = Curve([(0.0, before[-1]), *curves.validation])
+
+
+def bounds(curves: Curves) -> tuple[float, float]:
+    """The first and the last step there is; 0 without any."""
+    there = [curve.steps for curve in (*curves.by_name.values(), curves.validation) if len(curve)]
+    return (min(steps[0] for steps in there), max(steps[-1] for steps in there)) if there else (0.0, 0.0)
+
+
+def series(
+    metric: Metric,
+    curves: Curves,
+    *,
+    window: tuple[float, float],
+    columns: int,
+    smoothing: float = 0.0,
+    target: float | None = None,
+    earlier: Earlier | None = None,
+) -> list[Series]:
+    """What there is to draw of ``metric``, from back to front.
 
     Args:
-        points: in the order of x.
+        metric: the page.
+        curves: those of the run.
+        window: the first and the last step that are shown.
         columns: columns of the chart, at least 1.
+        smoothing: factor of the moving average; above 0 the raw curve stays behind it.
+        target: of S, a share from 0 to 1.
+        earlier: a run to compare with.
     """
-    if len(points) <= 2 * columns:
-        return list(points)
-    kept: Points = []
-    for column in range(columns):
-        bucket = points[column * len(points) // columns : (column + 1) * len(points) // columns]
-        low = min(bucket, key=lambda point: point[1])
-        high = max(bucket, key=lambda point: point[1])
-        kept.extend(sorted({low, high}))
-    return kept
+    found: list[Series] = []
+    smoothing = smoothing if metric.noisy else 0.0
+
+    def add(label: str, role: Role, curve: Curve) -> None:
+        if len(curve):
+            thinned = curve.thinned(*curve.span(*window), columns)
+            points = [(step, metric.factor * value) for step, value in thinned]
+            found.append(Series(label, role, points, metric.factor * curve.values[-1]))
+
+    if earlier is not None:
+        smoothed = earlier.curves.smoothed(metric.curve, smoothing)
+        add(earlier.run_id, "earlier", smoothed if smoothing else earlier.curves.by_name[metric.curve])
+    if metric.curve == "s" and target is not None:
+        found.append(Series("target", "target", [(step, 100 * target) for step in window], 100 * target))
+    if smoothing:
+        add(metric.label, "raw", curves.by_name[metric.curve])
+        add("smoothed", "main", curves.smoothed(metric.curve, smoothing))
+    else:
+        add(metric.label, "main", curves.by_name[metric.curve])
+    if metric.curve == "loss":
+        add("validation", "second", curves.validation)
+    return found
 
 
-def limits(series: Sequence[Series]) -> tuple[float, float] | None:
-    """The range of values with a little air; ``None`` without a point."""
-    values = [y for one in series for _, y in one.points if y == y and abs(y) != float("inf")]
+def logarithmic(found: Sequence[Series]) -> list[Series]:
+    """The same with decimal logarithms of the values; what is not above 0 has none and is left out."""
+    return [
+        Series(one.label, one.role, [(step, math.log10(y)) for step, y in one.points if y > 0], one.last)
+        for one in found
+    ]
+
+
+def limits(found: Sequence[Series], window: tuple[float, float]) -> tuple[float, float] | None:
+    """The range of the values within the window, with a little air; ``None`` without a point."""
+    first, last = window
+    values = [y for one in found for step, y in one.points if first <= step <= last and math.isfinite(y)]
     if not values:
         return None
     low, high = min(values), max(values)
     air = 0.06 * (high - low) or 0.06 * abs(high) or 1.0
     return low - air, high + air
+
+
+def reading(metric: Metric, curves: Curves, smoothing: float, step: float) -> str:
+    """The values of a run at the step nearest to ``step``; empty without any."""
+    nearest = curves.by_name[metric.curve].nearest(step)
+    if nearest is None:
+        return ""
+    parts = [f"step {nearest[0]:,.0f}: {metric.told(nearest[1])}{f' {metric.unit}' if metric.unit else ''}"]
+    if metric.noisy and smoothing:
+        smoothed = curves.smoothed(metric.curve, smoothing).nearest(nearest[0])
+        parts += [f"smoothed {metric.told(smoothed[1])}"] if smoothed else []
+    if metric.curve == "loss" and (held_out := curves.validation.nearest(nearest[0])) is not None:
+        parts.append(f"validation at {held_out[0]:,.0f}: {metric.told(held_out[1])}")
+    return ", ".join(parts)

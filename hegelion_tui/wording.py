@@ -6,6 +6,7 @@ Colours are names of the theme (``$success``), so every theme and ``NO_COLOR`` w
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from msgspec.structs import replace
@@ -16,6 +17,7 @@ from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import duration, instance_words, size
 from hegelion_core.errors import ExitCode
 from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
+from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Pressure
 from hegelion_core.run_state import (
     InstanceState,
@@ -218,26 +220,81 @@ def _progress(label: str, done: int, total: int, facts: list[str], width: int) -
     return Content.assemble((f"{label} ", MUTED), bar(done, total, room), "  ", text).truncate(width, ellipsis=True)
 
 
-def pressure(reading: Pressure | None, children: int, width: int) -> Content:
-    """Memory, its pressure, processor, disk: one line."""
+def pressure(reading: Pressure | None, width: int) -> Content:
+    """Memory, its pressure, processors, disk, what the children hold: one line, the most important first.
+
+    Where there is little room it is told shorter, and then the last are left out.
+    """
     if reading is None:
         return Content.assemble(("memory …", MUTED))
-    used = reading.total - reading.available
-    parts = [
-        Content.assemble(("memory ", MUTED), f"{size(used)} of {size(reading.total)}"),
-        Content.assemble(("pressure ", MUTED), (reading.level, _LEVEL_STYLES[reading.level])),
-        Content.assemble(("cpu ", MUTED), f"{reading.cpu:.0f}%"),
-        Content.assemble(("disk ", MUTED), f"{size(reading.disk_free)} free"),
-    ]
-    if reading.stalled is not None:
-        parts.append(Content.assemble(("stalled ", MUTED), f"{reading.stalled:.1f}%"))
-    if children:
-        parts.append(Content.assemble(("children ", MUTED), str(children)))
-    row = Content("   ").join(parts)
+    named = [_fact(name, size(held)) for name, held in _by_size(reading.children)]
+    total = sum(reading.children.values())
+    summed = [_fact("children", f"{len(named)}, {size(total)}")] if named else []
+    stalled = [_fact("stalled", f"{reading.stalled:.1f}%")] if reading.stalled is not None else []
+    for parts, gap in (
+        ([*_machine(reading), *named, *stalled], "   "),
+        ([*_machine(reading), *summed, *stalled], "   "),
+        ([*_machine(reading, short=True), *summed, *stalled], "  "),
+    ):
+        row = Content(gap).join(parts)
+        if row.cell_length <= width:
+            return row
     while row.cell_length > width and len(parts) > 1:
         parts.pop()
-        row = Content("   ").join(parts)
+        row = Content(gap).join(parts)
     return row.truncate(width, ellipsis=True)
+
+
+def _machine(reading: Pressure, *, short: bool = False) -> list[Content]:
+    facts = [
+        _fact("memory", _of(reading.total - reading.available, reading.total)),
+        Content.assemble(("pressure ", MUTED), (reading.level, _LEVEL_STYLES[reading.level])),
+        _fact("cpu", f"{reading.cpu:.0f}%"),
+    ]
+    if reading.gpus:
+        facts.append(_gpus(reading.gpus, short=short))
+    return [*facts, _fact("disk", size(reading.disk_free) + ("" if short else " free"))]
+
+
+def _gpus(gpus: tuple[Gpu, ...], *, short: bool) -> Content:
+    """All of them in one: the mean of how busy they are, the sum of their memory."""
+    busy = [gpu.busy for gpu in gpus if gpu.busy is not None]
+    used, total = (sum(value for gpu in gpus if (value := getattr(gpu, of)) is not None) for of in ("used", "total"))
+    told = [f"{sum(busy) / len(busy):.0f}%"] if busy else []
+    if used and not (short and told):
+        told.append(_of(used, total) if total else size(used))
+    return _fact("gpu" if len(gpus) == 1 else f"gpu ×{len(gpus)}", ", ".join(told))
+
+
+def _fact(name: str, value: str) -> Content:
+    return Content.assemble((f"{printable(name)} ", MUTED), value)
+
+
+def _of(part: int, whole: int) -> str:
+    """``1.5 of 16.0 GiB``, or each with its unit if they differ."""
+    (number, unit), (_, of_unit) = size(part).split(), size(whole).split()
+    return f"{number if unit == of_unit else size(part)} of {size(whole)}"
+
+
+def _by_size(children: Mapping[str, int]) -> list[tuple[str, int]]:
+    return sorted(children.items(), key=lambda child: -child[1])
+
+
+def memory_advice(state: RunState, reading: Pressure) -> tuple[str, str]:
+    """That memory is short, and what to do about it: title and text."""
+    title = "Memory is nearly used up" if reading.level == "critical" else "Memory is short"
+    facts = f"{_of(reading.available, reading.total)} are left."
+    if reading.stalled:
+        facts += f" Work waited for memory {reading.stalled:.0f}% of the last 10 s."
+    if reading.children:
+        name, held = _by_size(reading.children)[0]
+        facts += f" {printable(name)} holds {size(held)}."
+    advice = "Close other programs."
+    if state.stages["generate"].status == "running" and state.wanted_instances > 1:
+        advice = "Press - for fewer instances, or close other programs."
+    elif state.stages["train"].status == "running":
+        advice = "Close other programs. If that is not enough, stop (s) and train with a smaller --micro-batch-size."
+    return title, f"{facts} {advice}"
 
 
 def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | None:

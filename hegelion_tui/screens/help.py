@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from hegelion_tui.actions import ACTIONS, SCROLLING
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SCROLLING
 
 _ABOUT = (
     "The run lives in a core of its own: closing this screen does not end it, and opening the console again shows it "
@@ -25,7 +25,7 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]
 
     def compose(self) -> ComposeResult:
-        rows = [(action.shown, action.help) for action in ACTIONS]
+        rows = [(action.shown, action.help) for action in (*ACTIONS, *CHART_ACTIONS)]
         rows += [*SCROLLING, ("ctrl+p", "Command palette: every action, and the themes.")]
         keys = [Content.assemble((f"{key:>14}  ", "bold $primary"), text) for key, text in rows]
         with VerticalScroll(classes="dialog") as dialog:

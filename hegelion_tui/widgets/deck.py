@@ -70,7 +70,7 @@ class Deck(Vertical):
             yield self._generator(1)
         with Horizontal(id="below"):
             yield LogPane("training", self._place.train_log, "train", "The log of training will stand here.")
-            yield ChartPane(id="chart").data_bind(Deck.state)
+            yield ChartPane(self._place, id="chart").data_bind(Deck.state)
             yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
 
     async def on_mount(self) -> None:

@@ -98,12 +98,12 @@ class TrainingProgress(StateLine):
 
 
 class PressureLine(StateLine):
-    """Memory, processor, disk."""
+    """Memory, processors, disk, what the children hold."""
 
     pressure: reactive[Pressure | None] = reactive(None)
 
     def render(self) -> Content:
-        return wording.pressure(self.pressure, len(self.state.children), self.size.width)
+        return wording.pressure(self.pressure, self.size.width)
 
 
 class Notices(StateLine):

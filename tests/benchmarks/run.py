@@ -1,7 +1,7 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, training, blas, demo.
-Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, training, chart, blas,
+demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
 ``python -m tests.benchmarks.fault_run``.
 """
 
@@ -21,7 +21,7 @@ import psutil
 
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
-from tests.benchmarks import generation, requests, sample_files, training
+from tests.benchmarks import chart, generation, requests, sample_files, training
 
 BIN = Path(sys.executable).parent
 MIB = 1 << 20
@@ -161,12 +161,19 @@ def _resident(pid: int) -> int:
         return 0
 
 
+def chart_updates() -> None:
+    """How long the console's chart takes to show a new step of a long training."""
+    for cells in chart.updates():
+        row(*cells)
+
+
 BENCHMARKS = {
     "start": start,
     "events": events,
     "samples": samples,
     "generate": generate,
     "training": train,
+    "chart": chart_updates,
     "blas": blas,
     "demo": demo,
 }

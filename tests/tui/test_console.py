@@ -6,9 +6,11 @@ import pytest
 
 from hegelion_core import events as e
 from hegelion_core.errors import UserError
+from hegelion_core.gpu import Gpu
+from hegelion_core.pressure import Level, Pressure
 from hegelion_core.workspace import Workspace
-from hegelion_tui.actions import ACTIONS
-from hegelion_tui.app import ConsoleApp
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
+from hegelion_tui.app import ConsoleApp, PressureRead
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Question
@@ -123,7 +125,7 @@ async def test_one_pane_at_a_time_where_there_is_little_room(run: FakeOperations
         await pilot.press("tab")
         assert "╭─ generator 1 " not in await until_shown(pilot, "╭─ generator 2 ")
         await pilot.press("shift+tab", "shift+tab")
-        await until_shown(pilot, "The chart begins with the first training steps.")
+        await until_shown(pilot, "No step yet.")
         await pilot.click("#tabs Tab:first-of-type")
         await until_shown(pilot, "╭─ generator 1 ")
 
@@ -317,7 +319,7 @@ async def test_help_is_made_from_the_table(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         await pilot.press("question_mark")
-        await until_shown(pilot, *(action.help for action in ACTIONS))
+        await until_shown(pilot, *(action.help for action in (*ACTIONS, *CHART_ACTIONS)))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
@@ -326,7 +328,9 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
-        assert set(commands) == {f"{action.label} ({action.shown})" for action in ACTIONS} | {"Theme"}
+        assert set(commands) == {f"{action.label} ({action.shown})" for action in (*ACTIONS, *CHART_ACTIONS)} | {
+            "Theme"
+        }
         await pilot.press("ctrl+p")
         await until_shown(pilot, "Search for commands")
         await pilot.press(*"convert")
@@ -374,3 +378,47 @@ async def test_other_themes(run: FakeOperations, theme: str) -> None:
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         app.theme = theme
         await until_shown(pilot, "● train", "training 2.25", "━ training")
+
+
+@pytest.fixture
+def no_readings(monkeypatch: pytest.MonkeyPatch) -> None:
+    """This machine tells nothing, so that the test's readings stand."""
+
+    def refuse(*_: object, **__: object) -> Pressure:
+        raise OSError
+
+    monkeypatch.setattr("hegelion_tui.app.read_pressure", refuse)
+
+
+def reading(level: Level = "normal", **children: int) -> Pressure:
+    gib = 1 << 30
+    gpus = (Gpu("NVIDIA", 87.0, 10 * gib, 24 * gib),)
+    return Pressure(level, gib, 16 * gib, 0.0, 100.0, 40 * gib, gpus, children)
+
+
+@pytest.mark.parametrize(
+    ("size", "told"),
+    [
+        (SMALL, "memory 15.0 of 16.0 GiB  pressure normal  cpu 100%  gpu 87%  disk 40.0 GiB"),
+        (WIDE, "gpu 87%, 10.0 of 24.0 GiB   disk 40.0 GiB free   train 2.0 GiB   stalled 0.0%"),
+    ],
+)
+@pytest.mark.usefixtures("no_readings")
+async def test_the_machine_has_a_line(run: FakeOperations, size: tuple[int, int], told: str) -> None:
+    app = console(run)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        app.post_message(PressureRead(reading(train=2 << 30)))
+        await until_shown(pilot, told)
+
+
+@pytest.mark.usefixtures("no_readings")
+async def test_short_memory_is_told_once_with_what_to_do(run: FakeOperations) -> None:
+    run.feed(*generating(3))
+    app = console(run)
+    async with app.run_test(size=SMALL, notifications=True) as pilot:
+        app.post_message(PressureRead(reading("warning")))
+        await until_shown(pilot, "Memory is short", "Press - for fewer instances")
+        app.clear_notifications()
+        app.post_message(PressureRead(reading("warning", train=1 << 30)))
+        await until(pilot, lambda: app._main.pressure == reading("warning", train=1 << 30))
+        assert "Memory is short" not in text_of(app)

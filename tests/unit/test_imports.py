@@ -48,3 +48,8 @@ def test_help_and_status_do_without_pydantic(tmp_path: Path) -> None:
     for flag in ("--help", "--status"):
         code = f"from hegelion_tui.cli import run; run([{flag!r}]); assert 'pydantic' not in sys.modules"
         loaded(code, tmp_path)
+
+
+def test_the_console_opens_without_what_draws_charts_and_asks_gpus(tmp_path: Path) -> None:
+    later = {"numpy", "textual_plot", "pynvml", "mlx"}
+    loaded(f"import hegelion_tui.app; assert not {later} & set(sys.modules), sys.modules", tmp_path)

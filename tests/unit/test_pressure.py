@@ -1,12 +1,14 @@
 from __future__ import annotations
 
+import os
+import subprocess
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.pressure import Level, Memory, judge, parse_psi, read_pressure, within_cgroup
+from hegelion_core.pressure import Level, LevelWatch, Memory, judge, parse_psi, read_pressure, within_cgroup
 
 GIB = 1 << 30
 MACHINE = Memory(available=12 * GIB, total=16 * GIB)
@@ -101,3 +103,21 @@ def test_a_reading_of_this_machine(tmp_path: Path) -> None:
     assert 0 < reading.available <= reading.total
     assert 0 <= reading.cpu <= 100
     assert reading.disk_free > 0
+
+
+def test_a_level_is_told_once_when_it_gets_worse_and_again_after_a_time_of_calm() -> None:
+    watch = LevelWatch()
+    told = [watch.worsened(level) for level in ("normal", "warning", "warning", "normal", "warning", "critical")]
+    assert told == [False, True, False, False, False, True]
+    assert not any(watch.worsened("warning") for _ in range(LevelWatch.CALM)), "better than what was told"
+    assert watch.worsened("critical")
+    assert not any(watch.worsened("normal") for _ in range(LevelWatch.CALM))
+    assert watch.worsened("warning")
+
+
+def test_what_the_children_hold_is_part_of_a_reading(tmp_path: Path) -> None:
+    with subprocess.Popen(["sleep", "60"]) as child:
+        reading = read_pressure(tmp_path, interval=0, core=os.getpid(), children={"train": child.pid})
+        child.kill()
+    assert reading.children["train"] > 0
+    assert reading.gpus == ()

@@ -9,12 +9,14 @@ from msgspec.structs import replace
 
 from hegelion_core import events as e
 from hegelion_core.fold import fold
-from hegelion_core.pressure import Pressure
+from hegelion_core.gpu import Gpu
+from hegelion_core.pressure import Level, Pressure
 from hegelion_core.run_state import InstanceState, RunState
 from hegelion_tui import wording
 from tests.tui.fake_operations import generating, opened, step, training
 
 GIB = 1 << 30
+M1 = Gpu("Apple M1", 29.0, GIB, None)
 
 
 @given(st.integers(0, 1000), st.integers(1, 1000), st.integers(4, 120))
@@ -27,23 +29,64 @@ def test_a_bar_has_its_width_and_is_full_only_when_all_is_done(done: int, total:
 @given(st.integers(20, 200))
 def test_lines_keep_to_their_width(width: int) -> None:
     state = fold([*opened(), *generating(), *training(), step(12)])
-    reading = Pressure("warning", GIB, 16 * GIB, 12.5, 87.0, 40 * GIB)
+    reading = Pressure("warning", GIB, 16 * GIB, 12.5, 87.0, 40 * GIB, gpus=(M1,), children={"train": GIB})
     now = 5.0
     lines = [
         wording.header(state, "project", width),
         wording.stages(state, now, width, lines=1),
         wording.sample_progress(state, now, width),
         wording.training_progress(state, now, width),
-        wording.pressure(reading, 2, width),
+        wording.pressure(reading, width),
     ]
     assert all(line is not None and line.cell_length <= width for line in lines)
 
 
-def test_pressure_names_its_level() -> None:
-    reading = Pressure("critical", GIB, 16 * GIB, 45.0, 87.4, 40 * GIB)
-    assert wording.pressure(reading, 3, 120).plain == (
-        "memory 15.0 GiB of 16.0 GiB   pressure critical   cpu 87%   disk 40.0 GiB free   stalled 45.0%   children 3"
+def machine(level: Level = "normal", *, gpus: tuple[Gpu, ...] = (), **children: int) -> Pressure:
+    return Pressure(level, GIB, 16 * GIB, 45.0, 100.0, 40 * GIB, gpus, children)
+
+
+def test_pressure_names_its_level_and_what_each_child_holds() -> None:
+    assert wording.pressure(machine("critical", train=2 * GIB, check=GIB // 2), 160).plain == (
+        "memory 15.0 of 16.0 GiB   pressure critical   cpu 100%   disk 40.0 GiB free   train 2.0 GiB   check 512.0 MiB"
+        "   stalled 45.0%"
     )
+
+
+def test_at_160_columns_all_is_told_and_at_80_what_matters_most() -> None:
+    reading = machine(gpus=(Gpu("NVIDIA", 87.4, 10 * GIB, 24 * GIB),), train=2 * GIB, check=GIB // 2)
+    wide, narrow = wording.pressure(reading, 158).plain, wording.pressure(reading, 78).plain
+    assert all(part in wide for part in ("gpu 87%, 10.0 of 24.0 GiB", "train 2.0 GiB", "check 512.0 MiB", "stalled"))
+    assert narrow == "memory 15.0 of 16.0 GiB  pressure normal  cpu 100%  gpu 87%  disk 40.0 GiB"
+
+
+def test_many_children_are_summed_up_where_there_is_no_room_for_each() -> None:
+    children = {f"a child with a long name {number}": GIB for number in range(8)}
+    reading = Pressure("normal", GIB, 16 * GIB, None, 100.0, 40 * GIB, children=children)
+    assert wording.pressure(reading, 158).plain.endswith("disk 40.0 GiB free   children 8, 8.0 GiB")
+
+
+@pytest.mark.parametrize(
+    ("gpus", "told"),
+    [
+        ((M1,), "gpu 29%, 1.0 GiB"),
+        ((Gpu("a", 20.0, GIB, 8 * GIB), Gpu("b", 40.0, GIB, 8 * GIB)), "gpu ×2 30%, 2.0 of 16.0 GiB"),
+        ((Gpu("slice", None, GIB, 8 * GIB),), "gpu 1.0 of 8.0 GiB"),
+    ],
+)
+def test_gpus(gpus: tuple[Gpu, ...], told: str) -> None:
+    assert f"   {told}   " in wording.pressure(machine(gpus=gpus), 158).plain
+
+
+def test_short_memory_says_who_holds_it_and_what_to_do() -> None:
+    at_work = fold([*opened(), *generating(3)])
+    assert wording.memory_advice(at_work, machine("warning", kimi=3 * GIB, check=1)) == (
+        "Memory is short",
+        "1.0 of 16.0 GiB are left. Work waited for memory 45% of the last 10 s. kimi holds 3.0 GiB. "
+        "Press - for fewer instances, or close other programs.",
+    )
+    title, text = wording.memory_advice(fold([*opened(), *training()]), machine("critical"))
+    assert title == "Memory is nearly used up"
+    assert "--micro-batch-size" in text
 
 
 def test_time_left_of_training_takes_the_pace_since_it_began() -> None:
