@@ -128,6 +128,11 @@ class Decisions:
     def __bool__(self) -> bool:
         return bool(self._histories)
 
+    @property
+    def size(self) -> int:
+        """Bytes that were read so far."""
+        return self._offset
+
     def of(self, row: bytes) -> Standing | None:
         """How the row with this hash stands."""
         history = self._histories.get(row)

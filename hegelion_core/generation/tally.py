@@ -91,7 +91,7 @@ class Tally:
         if kind != "sample":
             return "unusable" if kind == "unusable" else "rejected by hand"
         if self._samples[prompt] > 1:
-            first = next(place for place in _places(self._prompts, _number(prompt)) if self._counting[place])
+            first = next((place for place in _places(self._prompts, _number(prompt)) if self._counting[place]), index)
             if first < index:
                 return "duplicate"
         if stands is None:
