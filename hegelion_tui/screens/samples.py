@@ -26,16 +26,16 @@ from textual.widgets import Input, Static
 from hegelion_core.errors import UserError, explain
 from hegelion_core.generation.catalogue import Catalogue, Entry, Page, View
 from hegelion_core.generation.decisions import Action as Decided
-from hegelion_core.generation.decisions import Text, decisions_path
+from hegelion_core.generation.decisions import Text
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import sample_words
 from hegelion_tui.actions import SAMPLE_ACTIONS, SAMPLE_KEYS
 from hegelion_tui.messages import SamplesDecided
 from hegelion_tui.screens.edit_sample import EditSample
+from hegelion_tui.screens.export_samples import export_samples
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.line_question import LineQuestion
-from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.widgets.sample_table import RowMoved, RowOpened, SampleTable
 
@@ -129,7 +129,9 @@ class SamplesScreen(Screen[None]):
             yield SampleTable(self._entry)
             with VerticalScroll(id="sample-text"):
                 yield Static(markup=False)
-        yield Input(id="samples-search", placeholder="text or regular expression; Enter searches", compact=True)
+        with Horizontal(id="samples-search"):
+            yield Static("/", markup=False)
+            yield Input(placeholder="text or regular expression; Enter searches, Escape leaves", compact=True)
         yield KeyBar(SAMPLE_ACTIONS)
         yield Static("This needs 40 x 12 cells. The run goes on.", id="too-small", markup=False)
 
@@ -220,6 +222,7 @@ class SamplesScreen(Screen[None]):
         table.forget()
         table.cursor = 0
         self._select()
+        self._read_page()
 
     def _select(self) -> None:
         """Find the rows that are to be shown; the cursor stays on its row, if it is one of them."""
@@ -384,12 +387,12 @@ class SamplesScreen(Screen[None]):
         self._select()
 
     def action_search(self) -> None:
-        line = self.query_one("#samples-search", Input)
-        line.display = True
+        self.query_one("#samples-search").display = True
+        line = self.query_one(Input)
         line.value = self._pattern.pattern if self._pattern is not None else ""
         line.focus()
 
-    @on(Input.Submitted, "#samples-search")
+    @on(Input.Submitted)
     def _search_submitted(self, event: Input.Submitted) -> None:
         self._pattern = pattern(event.value) if event.value else None
         self._hide_search()
@@ -463,60 +466,12 @@ class SamplesScreen(Screen[None]):
     async def action_export(self) -> None:
         """Write the marked rows, or those that are shown, into a file that is chosen."""
         catalogue, table = self._catalogue, self._table
-        if catalogue is None or self._path is None or not table.count:
+        if catalogue is None or not table.count:
             self.notify("Choose other rows first.", title="There is nothing to export.")
             return
-        rows, view = (sorted(table.marks) if table.marks else list(table.rows)), self._view
-        what = f"{len(rows):,} {'marked' if table.marks else 'shown'} of {dict(_VIEWS)[view]}"
-        name = f"{self._path.stem}.{'selection' if view == 'samples' else 'attempts'}.jsonl"
-        line = await self.app.push_screen_wait(
-            LineQuestion("Export", f"{what}, as JSONL into this file:", str(self._below(name)), enter="writes")
-        )
-        if not line:
-            return
-        target = self._target(line)
-        if why := self._no_target(target):
-            self.notify(why, title="Nothing was exported.", severity="warning", markup=False)
-            return
-        if _exists(target) and not await self._may_replace(target):
-            return
-        try:
-            count = await asyncio.to_thread(catalogue.export, view, rows, target)
-        except (OSError, IndexError) as error:
-            said = error.strerror if isinstance(error, OSError) else "its file was replaced meanwhile"
-            self.notify(f"{target}: {said}.", title="Nothing was exported.", severity="error", markup=False)
-            return
-        self.notify(str(target), title=f"{count:,} rows exported.", markup=False)
-
-    def _below(self, name: str) -> Path:
-        assert self._path is not None  # noqa: S101 - asked before
-        path = self._path.with_name(name)
-        return path.relative_to(self._place.root) if path.is_relative_to(self._place.root) else path
-
-    def _target(self, line: str) -> Path:
-        return self._place.resolve(Path(line).expanduser())
-
-    def _no_target(self, target: Path) -> str:
-        """Why nothing may be written there; empty if it may."""
-        if self._catalogue is None:
-            return "The sample file is not read yet."
-        ours = {shelf.path for shelf in self._catalogue.shelves.values()}
-        ours.add(decisions_path(self._catalogue.store.path))
-        if target.is_dir():
-            return f"{target} is a folder."
-        if not target.parent.is_dir():
-            return f"There is no folder {target.parent}."
-        if target.exists() and any(path.exists() and path.samefile(target) for path in ours):
-            return f"{target.name} is a file of the samples themselves."
-        return ""
-
-    async def _may_replace(self, target: Path) -> bool:
-        question = Question("Replace the file?", f"{target} is there already.", [Answer("replace", "r", "Replace it")])
-        return await self.app.push_screen_wait(question) == "replace"
-
-
-def _exists(path: Path) -> bool:
-    return path.exists()
+        rows = sorted(table.marks) if table.marks else list(table.rows)
+        what = f"{len(rows):,} {'marked' if table.marks else 'shown'} of {dict(_VIEWS)[self._view]}"
+        await export_samples(self, self._place, catalogue, self._view, rows, what)
 
 
 def pattern(text: str) -> re.Pattern[str]:
