@@ -41,6 +41,8 @@ from hegelion_tui.widgets.sample_table import RowMoved, RowOpened, SampleTable
 
 POLL = 0.5
 """Seconds between looks at the files."""
+PAUSE = 0.04
+"""Seconds that the cursor rests on a row before its text is read."""
 _VIEWS: tuple[tuple[View, str], ...] = (("samples", "samples"), ("attempts", "not accepted"))
 
 
@@ -289,22 +291,25 @@ class SamplesScreen(Screen[None]):
 
     @on(RowMoved)
     def _row_moved(self) -> None:
-        self._read_page()
+        self._read_page(PAUSE)
 
     @work(exclusive=True, group="page")
-    async def _read_page(self) -> None:
-        catalogue, view, index = self._catalogue, self._view, self._table.index
-        found = None
-        if catalogue is not None and index is not None:
-            found = await asyncio.to_thread(catalogue.page, view, index)
-        shown = Shown(view, *found) if found is not None else None
-        before, self._shown = self._shown, shown
-        anew = before is None or shown is None or before.line != shown.line
+    async def _read_page(self, pause: float = 0.0) -> None:
+        if pause:  # whoever goes through the table fast wants to see rows, not texts
+            await asyncio.sleep(pause)
+        before, self._shown = self._shown, await self._read(self._view, self._table.index)
+        shown = self._shown
         pane = self.query_one("#sample-text")
         pane.query_one(Static).update(sample_words.page(shown.page) if shown is not None else "")
         pane.border_title = sample_words.title(shown.page.entry) if shown is not None else None
-        if anew:
+        if before is None or shown is None or before.line != shown.line:
             pane.scroll_home(animate=False)
+
+    async def _read(self, view: View, index: int | None) -> Shown | None:
+        if self._catalogue is None or index is None:
+            return None
+        found = await asyncio.to_thread(self._catalogue.page, view, index)
+        return Shown(view, *found) if found is not None else None
 
     @on(RowOpened)
     def _row_opened(self) -> None:
@@ -407,16 +412,29 @@ class SamplesScreen(Screen[None]):
         self._table.mark()
         self._show_heads()
 
+    # What is decided on is the row under the cursor at the moment of the key, however fast it moves.
+
     def action_accept(self) -> None:
-        self._decide("accept", "Accepted")
+        self._decide_here("accept", "Accepted", self._view, self._table.index)
 
     def action_undo(self) -> None:
-        self._decide("undo", "The last decision is taken back")
+        self._decide_here("undo", "The last decision is taken back", self._view, self._table.index)
+
+    def action_reject(self) -> None:
+        self._reject(self._view, self._table.index)
+
+    def action_edit(self) -> None:
+        self._edit(self._view, self._table.index)
+
+    @work
+    async def _decide_here(self, action: Decided, done: str, view: View, index: int | None) -> None:
+        if (shown := await self._read(view, index)) is not None:
+            await self._decide(shown, action, done)
 
     @work(exclusive=True, group="question")
-    async def action_reject(self) -> None:
+    async def _reject(self, view: View, index: int | None) -> None:
         """Asks why first; an answer is not needed."""
-        if (shown := self._shown) is None:
+        if (shown := await self._read(view, index)) is None:
             return
         entry = shown.page.entry
         if entry.state in ("rejected", "failed"):
@@ -427,27 +445,24 @@ class SamplesScreen(Screen[None]):
             LineQuestion(f"Reject number {entry.number:,}", f"{about}\nWhy? It may be empty.", enter="rejects")
         )
         if reason is not None:  # a sample that was made of an attempt is no sample any more without its acceptance
-            self._decide("reject" if shown.view == "samples" else "undo", "Rejected", reason=reason, shown=shown)
+            await self._decide(shown, "reject" if view == "samples" else "undo", "Rejected", reason=reason)
 
     @work(exclusive=True, group="question")
-    async def action_edit(self) -> None:
-        """Write the four parts anew."""
-        if (shown := self._shown) is None:
+    async def _edit(self, view: View, index: int | None) -> None:
+        if (shown := await self._read(view, index)) is None:
             return
         if not shown.page.prompt.strip():
             self.notify("There is no prompt to answer.", title="This cannot be edited.", severity="warning")
             return
         text = await self.app.push_screen_wait(EditSample(shown.page.prompt, shown.page.text))
         if text is not None:
-            self._decide("edit", "Kept as you wrote it", text=text, shown=shown)
+            await self._decide(shown, "edit", "Kept as you wrote it", text=text)
 
-    @work
     async def _decide(
-        self, action: Decided, done: str, *, text: Text | None = None, reason: str = "", shown: Shown | None = None
+        self, shown: Shown, action: Decided, done: str, *, text: Text | None = None, reason: str = ""
     ) -> None:
-        """Write a decision on what is shown, or was shown when the question was asked."""
-        shown = shown or self._shown
-        if shown is None or self._catalogue is None:
+        """Write a decision, and tell how it went."""
+        if self._catalogue is None:
             return
         decide = self._catalogue.decide
         try:

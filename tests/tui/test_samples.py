@@ -317,3 +317,17 @@ async def test_every_size(run: FakeOperations, size: tuple[int, int]) -> None:
         await pilot.press("d")
         text = await until_shown(pilot, "not accepted 2", "Should", "✓", "esc Back")
         assert all(len(row) <= size[0] for row in text.splitlines())
+
+
+async def test_a_decision_is_about_the_row_under_the_cursor_however_fast_it_moved(
+    run: FakeOperations, store: SampleStore
+) -> None:
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+        shown = await open_samples(pilot)
+        shown.action_move(4)
+        screen = pilot.app.screen
+        assert isinstance(screen, SamplesScreen)
+        screen.action_accept()
+        shown.action_move(1)
+        await until(pilot, lambda: standing_of(store, 4) == "accepted by hand")
+    assert {standing_of(store, index) for index in range(60) if index != 4} == {"accepted"}
