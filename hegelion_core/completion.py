@@ -83,9 +83,19 @@ class Completion:
             return None
         return len({prompt.id for prompt in read_prompts(self._run.prompts)} | store.done)
 
-    def record(self, stage: Stage) -> tuple[str, dict[str, str]]:
-        """Key and hashed outputs of a stage that has just been done."""
-        return self._key(stage), {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
+    def key(self, stage: Stage) -> str:
+        """The hash of a stage's settings and inputs as they are now, before its work; empty if one is missing.
+
+        Asked before: what someone decides or appends meanwhile is not in what the stage makes.
+        """
+        try:
+            return self._key(stage)
+        except OSError:
+            return ""
+
+    def made(self, stage: Stage) -> dict[str, str]:
+        """Path to hash of what a stage made that has just been done."""
+        return {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
 
     def _holds(self, stage: Stage, state: RunState) -> bool:
         last = state.stages[stage]

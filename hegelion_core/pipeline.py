@@ -103,6 +103,7 @@ class Pipeline:
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))
+        key = self._completion.key(stage)
         try:
             summary = await self._work[stage]()
         except asyncio.CancelledError:
@@ -112,8 +113,8 @@ class Pipeline:
             return self._failed(stage, error)
         except OSError as error:
             return self._failed(stage, explain(error))
-        key, outputs = self._completion.record(stage)
-        self._log.publish(events.StageFinished(stage=stage, key=key, outputs=outputs, summary=summary))
+        made = self._completion.made(stage)
+        self._log.publish(events.StageFinished(stage=stage, key=key, outputs=made, summary=summary))
         return ExitCode.DONE
 
     def _failed(self, stage: Stage, error: UserError) -> ExitCode:

@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from hegelion_core.completion import Completion
 from hegelion_core.conversion.convert import Tally as Conversion
 from hegelion_core.conversion.convert import convert_file
 from hegelion_core.conversion.rendering import TrainingRow, chatml
@@ -35,6 +36,8 @@ from hegelion_core.generation.quality import assess
 from hegelion_core.generation.store import Rejected, SampleStore
 from hegelion_core.generation.tally import Tally
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
+from hegelion_core.settings import Settings
+from hegelion_core.workspace import Workspace
 from tests.unit.generation.test_store import OUTPUT, sample
 
 TEXT = Text(
@@ -412,3 +415,15 @@ def test_two_processes_decide_and_append_at_once(store: SampleStore) -> None:
     assert added == 30
     assert len(store.decisions.history(verdicts.digest(store.line(0)))) == 40
     assert len(counted(store)) == 32
+
+
+def test_what_was_converted_before_a_decision_is_converted_anew(store: SampleStore, tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    settings = Settings.model_validate({"generation": {"output": str(store.path)}})
+    completion = Completion(place, place.run("r"), settings)
+    before = completion.key("convert")
+    assert before
+    assert completion.key("convert") == before
+    by_hand.decide(store, store.line(0), "reject")
+    assert completion.key("convert") != before
+    assert completion.key("train") == "", "there are no rows yet"
