@@ -46,4 +46,4 @@ class KeyBar(Horizontal):
         room = event.size.width
         for hint in sorted(self.query(KeyHint), key=lambda hint: hint.action.rank):
             room -= hint.room
-            hint.display = room >= -2  # the last one needs no gap
+            hint.display = room >= 0  # the gap after the last one stands for the bar's padding
