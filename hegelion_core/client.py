@@ -96,6 +96,9 @@ class Client:
     async def scale(self, instances: int) -> None:
         await self._ask("scale", instances=instances)
 
+    async def recount(self) -> None:
+        await self._ask("recount")
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionError):

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 
 from hegelion_core import workspace
 from hegelion_core.events import Stage
+from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.run import HOW
@@ -55,6 +56,11 @@ class Completion:
             case _:
                 return "done before, and its inputs have not changed" if self._holds(stage, state) else ""
 
+    @property
+    def opened(self) -> bool:
+        """Whether ``samples`` has been read once, so that it is quick now."""
+        return self._store is not None
+
     def samples(self) -> SampleStore:
         """The sample file as it is now; opened once.
 
@@ -75,11 +81,21 @@ class Completion:
             return DEFAULT_LIMIT
         if not self._run.prompts.exists():
             return None
-        return len(store.done.union(prompt.id for prompt in read_prompts(self._run.prompts)))
+        return len({prompt.id for prompt in read_prompts(self._run.prompts)} | store.done)
 
-    def record(self, stage: Stage) -> tuple[str, dict[str, str]]:
-        """Key and hashed outputs of a stage that has just been done."""
-        return self._key(stage), {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
+    def key(self, stage: Stage) -> str:
+        """The hash of a stage's settings and inputs as they are now, before its work; empty if one is missing.
+
+        Asked before: what someone decides or appends meanwhile is not in what the stage makes.
+        """
+        try:
+            return self._key(stage)
+        except OSError:
+            return ""
+
+    def made(self, stage: Stage) -> dict[str, str]:
+        """Path to hash of what a stage made that has just been done."""
+        return {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
 
     def _holds(self, stage: Stage, state: RunState) -> bool:
         last = state.stages[stage]
@@ -96,7 +112,9 @@ class Completion:
         settings = self._settings
         match stage:
             case "convert":
-                return _hash(settings.conversion, settings.training.model, self._samples)
+                decisions = decisions_path(self._samples)
+                by_hand = [decisions] if decisions.exists() else []
+                return _hash(settings.conversion, settings.training.model, self._samples, *by_hand)
             case "train":
                 return _hash(settings.training, self._rows)
             case "evaluate":

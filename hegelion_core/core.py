@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 from hegelion_core import __version__
-from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import STAGES, AnyEvent, NoticePosted, Stage
 from hegelion_core.operations import MAX_INSTANCES
@@ -108,6 +108,12 @@ class Core:
         if not 1 <= instances <= MAX_INSTANCES:
             raise UserError(f"{instances} instances are not possible.", f"Choose 1 to {MAX_INSTANCES}.", ExitCode.USAGE)
         self._pipeline.scale(instances)
+
+    async def recount(self) -> None:
+        try:
+            await self._pipeline.recount()
+        except OSError as error:
+            raise explain(error) from None
 
     async def close(self) -> None:
         await self.stop()

@@ -46,5 +46,12 @@ class Operations(Protocol):
             UserError: a number out of range.
         """
 
+    async def recount(self) -> None:
+        """Count the samples again: decisions were made by hand (``generation.by_hand``).
+
+        Raises:
+            UserError: the sample file cannot be read.
+        """
+
     async def close(self) -> None:
         """Let go: a core in this process stops and ends; a client hangs up and the core goes on."""

@@ -45,6 +45,7 @@ class Pipeline:
         self._generator: Generator | None = None
         self._instances = settings.generation.instances
         self._completion = Completion(place, run, settings)
+        self._opening = asyncio.Lock()
         self._samples = place.resolve(settings.generation.output)
         self._work: dict[Stage, Callable[[], Awaitable[str]]] = {
             "check": self._check,
@@ -60,13 +61,29 @@ class Pipeline:
         if self._generator is not None:
             self._generator.scale(instances)
 
+    async def recount(self) -> None:
+        """Count the samples again, since decisions were made by hand; whoever generates goes by the new count.
+
+        Raises:
+            UserError: the file cannot be read.
+        """
+        async with self._opening:
+            if self._completion.opened:
+                store = self._completion.samples()
+            else:
+                store = await asyncio.to_thread(self._completion.samples)
+        self._log.publish(store.counted())
+        if self._generator is not None:
+            self._generator.look_again()
+
     async def run(self, stages: Sequence[Stage]) -> ExitCode:
         """Do what is still to do of ``stages``. Every end, cancellation included, is published."""
         code = ExitCode.FAILED
         self._log.publish(events.WorkRequested(stages=tuple(stages)))
         try:
             # A file that was never seen before takes a while to check: the faces must not stand still meanwhile.
-            store = await asyncio.to_thread(self._completion.samples)
+            async with self._opening:
+                store = await asyncio.to_thread(self._completion.samples)
             self._log.publish(store.counted())
             self._tidy_up()
             for stage in stages:
@@ -86,6 +103,7 @@ class Pipeline:
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))
+        key = self._completion.key(stage)
         try:
             summary = await self._work[stage]()
         except asyncio.CancelledError:
@@ -95,8 +113,8 @@ class Pipeline:
             return self._failed(stage, error)
         except OSError as error:
             return self._failed(stage, explain(error))
-        key, outputs = self._completion.record(stage)
-        self._log.publish(events.StageFinished(stage=stage, key=key, outputs=outputs, summary=summary))
+        made = self._completion.made(stage)
+        self._log.publish(events.StageFinished(stage=stage, key=key, outputs=made, summary=summary))
         return ExitCode.DONE
 
     def _failed(self, stage: Stage, error: UserError) -> ExitCode:

@@ -19,6 +19,7 @@ from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation import verdicts
+from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.settings import BUNDLED, DEFAULT_LIMIT, Settings
 from hegelion_core.workspace import RunFolder, Workspace
 
@@ -143,7 +144,7 @@ def _retire(place: Workspace, settings: Settings, folder: RunFolder, kind: Kind)
     kept = folder.path / "outputs"
     kept.mkdir(exist_ok=True)
     for path in outputs(place, settings, kind):
-        for part in (path, path.with_suffix(".rejected.jsonl")):
+        for part in (path, path.with_suffix(".rejected.jsonl"), decisions_path(path)):
             if part.exists():
                 part.rename(kept / part.name)
         verdicts.cache_path(path).unlink(missing_ok=True)

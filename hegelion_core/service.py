@@ -94,6 +94,8 @@ class Service:
                     await self._core.stop()
                 case "scale":
                     await self._core.scale(request.instances)
+                case "recount":
+                    await self._core.recount()
                 case "ping":
                     pass
         except UserError as error:

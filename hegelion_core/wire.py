@@ -20,7 +20,7 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "scale", "ping"]
+Command = Literal["start", "stop", "scale", "recount", "ping"]
 
 
 class Pointer(msgspec.Struct, frozen=True):

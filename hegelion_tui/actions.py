@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 @dataclass(frozen=True)
 class Action:
-    """Something a person can do; ``MainScreen.action_<name>`` does it."""
+    """Something a person can do; the screen's ``action_<name>`` does it."""
 
     name: str
     keys: str
@@ -39,6 +39,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_metric", "x", "x", "Metric", "Chart the next metric: loss, S, λ, bits."),
     Action("next_pane", "tab", "tab", "Next pane", "Go to the next pane."),
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
+    Action("show_samples", "d", "d", "Samples", "Look through the samples; accept, reject, edit, export.", 12),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
@@ -58,6 +59,30 @@ CHART_ACTIONS: tuple[Action, ...] = (
 )
 """What can be done while the chart has the keyboard; ``ChartPane.action_<name>`` does it. Its frame shows those with a
 rank."""
+
+SAMPLE_ACTIONS: tuple[Action, ...] = (
+    Action("accept", "a", "a", "Accept", "Accept this one, whatever the contract said of it.", 3),
+    Action("reject", "x", "x", "Reject", "Reject it: it counts for nothing any more. Asks why.", 4),
+    Action("edit", "e", "e", "Edit", "Write its four parts anew.", 5),
+    Action("undo", "u", "u", "Undo", "Take the last decision on it back.", 6),
+    Action("search", "slash", "/", "Search", "Find text or a regular expression in prompts and texts.", 2),
+    Action("filter", "f", "f", "Filter", "Show one state after the other, then all again.", 8),
+    Action("switch_view", "v", "v", "Samples/others", "Samples, or the attempts that gave none.", 7),
+    Action("mark", "space", "space", "Mark", "Mark this one for an export, or not any more.", 11),
+    Action("export", "w", "w", "Export", "Write the marked ones, or all that are shown, into a file.", 9),
+    Action("next_pane", "tab,shift+tab", "tab", "Table/text", "Go from the table to the text, and back.", 10),
+    Action("maximise", "m", "m", "Zoom", "Give table or text the whole screen, and back.", 12),
+    Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 13),
+    Action("back", "escape,q,d", "esc", "Back", "Leave off searching and filtering; then back to the run.", 1),
+)
+"""What can be done on the samples screen; ``SamplesScreen.action_<name>`` does it."""
+
+SAMPLE_KEYS = (
+    ("↑ ↓ PgUp PgDn", "Go through the table, or scroll the text."),
+    ("Home End", "To the first, to the last."),
+    ("Enter", "Read this one."),
+)
+"""Keys that its table has by itself, for the help."""
 
 SCROLLING = (
     ("↑ ↓ PgUp PgDn", "Scroll a log; following stops, and the pane counts what is new."),

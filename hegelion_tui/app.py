@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import importlib
 import os
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
 from functools import partial
+from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import App, SystemCommand
@@ -20,13 +22,23 @@ from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
-from hegelion_tui.messages import QuitRequested, ScaleRequested, StartRequested, StopRequested
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SAMPLE_ACTIONS
+from hegelion_tui.messages import (
+    QuitRequested,
+    SamplesDecided,
+    SamplesRequested,
+    ScaleRequested,
+    StartRequested,
+    StopRequested,
+)
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.themes import DARK, LIGHT
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.wording import bereft, memory_advice
+
+if TYPE_CHECKING:
+    from hegelion_tui.screens.samples import SamplesScreen
 
 TICK = 1.0
 """Seconds between looks at the clock: ages and times left."""
@@ -64,6 +76,7 @@ class ConsoleApp(App[int]):
         self._clock = clock
         self._announced = False
         self._levels = LevelWatch()
+        self._samples: SamplesScreen | None = None
         self._main = MainScreen(operations.place, operations.state, clock())
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -81,14 +94,14 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action of the table, and the theme."""
-        for action in ACTIONS:
-            run = partial(self.run_action, action.name, self._main)
+        actions, where = (ACTIONS, self._main) if screen is not self._samples else (SAMPLE_ACTIONS, screen)
+        for action in actions:
+            run = partial(self.run_action, action.name, where)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
         chart = self._main.query_one(ChartPane)
-        for action in CHART_ACTIONS:
-            yield SystemCommand(
-                f"{action.label} ({action.shown})", action.help, partial(self.run_action, action.name, chart)
-            )
+        for action in CHART_ACTIONS if where is self._main else ():
+            run = partial(self.run_action, action.name, chart)
+            yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
         yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
 
     # What happens comes in as messages
@@ -116,6 +129,8 @@ class ConsoleApp(App[int]):
         self._announced = False
         self._main.now = self._clock()
         self._main.state = self._operations.state
+        if self._samples is not None:
+            self._samples.state = self._operations.state
 
     @on(CoreGone)
     def _core_gone(self) -> None:
@@ -176,6 +191,23 @@ class ConsoleApp(App[int]):
             return
         if answer != "cancel":
             self.exit(0)
+
+    @on(SamplesRequested)
+    @work(exclusive=True, group="samples")
+    async def _samples_requested(self) -> None:
+        # What reads samples is imported when it is needed: nothing of it is on the way to the first paint.
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.samples")
+        if not self._operations.state.sample_path:  # no core has looked at the file yet
+            await self._succeeds(self._operations.recount())
+        screen: SamplesScreen = module.SamplesScreen(self._operations.place, self._operations.state)
+        self._samples = screen
+        await self.push_screen_wait(screen)
+        self._samples = None
+
+    @on(SamplesDecided)
+    def _samples_decided(self) -> None:
+        if not self._main.gone:
+            self._ask(self._operations.recount())
 
     async def action_quit(self) -> None:
         """Ctrl+Q and Ctrl+C: asks as ``q`` does; a second time leaves, and the run goes on."""

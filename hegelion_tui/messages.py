@@ -27,6 +27,14 @@ class StopRequested(Message):
     """What runs should stop."""
 
 
+class SamplesRequested(Message):
+    """The samples should be shown."""
+
+
+class SamplesDecided(Message):
+    """Decisions were made by hand: the samples count otherwise now."""
+
+
 class QuitRequested(Message):
     """The screen should close."""
 

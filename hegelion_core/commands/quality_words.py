@@ -44,6 +44,8 @@ def _samples(report: QualityReport) -> Iterator[Line]:
     foreign = f", {report.foreign:,} by other programs" if report.foreign else ""
     yield _figure("samples", f"{report.accepted:,} in {_many(report.rows, 'row')}{foreign}")
     yield _figure("prompts", f"{report.distinct_prompts:,} distinct")
+    if report.by_hand:
+        yield _figure("by hand", _counts(report.by_hand))
     if unusable:
         yield _figure("unusable lines", f"{unusable:,}: {_counts(report.unusable)}", finding=True)
         for line in report.unusable_lines[:SHOWN]:

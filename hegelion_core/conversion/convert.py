@@ -17,7 +17,8 @@ from hegelion_core.conversion.rendering import ChatFormat
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.generation.sample_rows import open_samples, read_row
+from hegelion_core.generation.decisions import Decisions
+from hegelion_core.generation.sample_rows import open_samples
 from hegelion_core.workspace import sync_folder
 
 LOGGED_LINES = 100
@@ -35,7 +36,7 @@ class Tally:
     rows: int = 0
     skipped: Counter[str] = field(default_factory=Counter)
     """Reason to number of lines: ``duplicate``, ``broken_line`` (no JSON), ``torn_last_line``, ``not_a_sample``, or a
-    fault of the contract."""
+    fault of the contract; ``rejected_by_hand`` where a person decided so."""
 
 
 def convert_file(
@@ -60,7 +61,7 @@ def convert_file(
             f"{target}: is the sample file itself.", "Give another output file for the rows.", ExitCode.USAGE
         )
     with open_samples(source) as lines, _replacing(target) as file:
-        for row in convert_lines(lines, source, format_, tally, log):
+        for row in convert_lines(lines, source, format_, tally, log, Decisions.beside(source)):
             if stop():
                 raise ConversionStoppedError
             file.write(row)
@@ -70,7 +71,12 @@ def convert_file(
 
 
 def convert_lines(
-    lines: Iterable[bytes], source: Path, format_: ChatFormat, tally: Tally, log: Callable[[str], None]
+    lines: Iterable[bytes],
+    source: Path,
+    format_: ChatFormat,
+    tally: Tally,
+    log: Callable[[str], None],
+    decisions: Decisions,
 ) -> Iterator[bytes]:
     """The training rows of sample lines, each with its newline; ``tally`` is kept as they are taken."""
     encoder = msgspec.json.Encoder()
@@ -79,7 +85,7 @@ def convert_lines(
         if not line.strip():
             continue
         try:
-            sample = read_row(line)
+            sample = decisions.read(line)
             prompt = int(prompt_id(sample.instruction)[2:], 16)
             if prompt in seen:
                 raise SampleFault("duplicate", "This prompt has a row already.")

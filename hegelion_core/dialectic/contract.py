@@ -73,6 +73,19 @@ def check(parsed: ParsedOutput, *, query: str, truncated: bool = False) -> None:
         raise fault
 
 
+def read_whole(text: str) -> ParsedOutput:
+    """The parts of a text, none of them empty: what a person may accept whatever the contract says.
+
+    Raises:
+        SampleFault: it cannot be read, or lacks a part.
+    """
+    parsed = parse_output(text)
+    for name in (*SECTIONS, "answer"):
+        if not getattr(parsed, name).strip():
+            raise SampleFault(f"empty_{name}", f"The {name} is empty.")
+    return parsed
+
+
 def make_sample(query: str, answer: Answer, *, prompt_id: str, system: str, metadata: Mapping[str, object]) -> Sample:
     """The sample that a teacher's answer makes; its id is its prompt's, since a prompt stands in a file once.
 
@@ -88,11 +101,16 @@ def make_sample(query: str, answer: Answer, *, prompt_id: str, system: str, meta
     return _sample(parsed, query=query, sample_id=prompt_id, system=system, mode=answer.mode, metadata=facts)
 
 
-def read_sample(line: bytes) -> Sample:
+def read_sample(line: bytes, *, by_hand: bool = False, output: str | None = None) -> Sample:
     """The sample on a line of a sample file, ours or another program's.
 
     A row without an id gets its prompt's; the trace is always parsed from ``output``, which is given in its canonical
     form, so a placeholder trace and ``<think>`` do no harm.
+
+    Args:
+        line: the line.
+        by_hand: a person accepted it: all four parts must be there, and the contract is not asked.
+        output: stands in place of the line's output.
 
     Raises:
         msgspec.DecodeError: not JSON, or not an object with the fields of a sample.
@@ -105,7 +123,8 @@ def read_sample(line: bytes) -> Sample:
     query = query or (clean(traced_query) if isinstance(traced_query, str) else "")
     if not query.strip():
         raise SampleFault("no_prompt", "The row holds no prompt (instruction).")
-    parsed = _read(row.output, query)
+    text = row.output if output is None else output
+    parsed = read_whole(text) if by_hand else _read(text, query)
     metadata = trace.get("metadata")
     mode = trace.get("mode")
     return _sample(

@@ -113,7 +113,7 @@ def _how(report: QualityReport) -> list[str]:
         "",
         "Each prompt was put to a teacher, a language model. Its answer became a sample only if it met a contract: all "
         "sections there and of substance, none a copy of another, no refusal, not cut off, in the prompt's language. "
-        "No person wrote or checked the samples one by one.",
+        + _by_hand(report),
         "",
         *_table("Teacher", report.teachers),
         *_table("Source of the prompts (with revision where it has one)", report.sources),
@@ -127,6 +127,14 @@ def _how(report: QualityReport) -> list[str]:
         tokens = known["completion_tokens"]
         lines += [f"Tokens written, where known: {tokens.total:,} in {tokens.samples:,} samples.", ""]
     return lines[:-1]
+
+
+def _by_hand(report: QualityReport) -> str:
+    """What people had to do with the samples."""
+    if not report.by_hand:
+        return "No person wrote or checked the samples one by one."
+    found = ", ".join(f"{count:,} {what}" for what, count in report.by_hand.items())
+    return f"A person went over some of them: {found}. The others were not checked one by one."
 
 
 def _fields(report: QualityReport) -> list[str]:

@@ -158,6 +158,11 @@ class Generator:
         if self._open:
             self._fill()
 
+    def look_again(self) -> None:
+        """The sample file counts otherwise now, as a person decided: what is missing may be more, or less."""
+        if self._open:
+            self._fill()
+
     def _fill(self) -> None:
         """Start the slots that are missing, and wake those that are too many."""
         for number in range(1, self._wanted + 1):

@@ -105,9 +105,14 @@ class Ledger:
     def _next(self) -> Prompt | None:
         for _ in range(len(self._pending)):
             prompt = self._pending.popleft()
-            if prompt.id in self._store.done:
+            if prompt.id in self._store.done or self._store.is_withdrawn(prompt.id):
                 continue
             if self._claims.take(prompt.id):
                 return prompt
             self._pending.append(prompt)
+        # Prompts whose samples a person rejected come last: what was never asked is worth more than a second try.
+        for prompt_id in self._store.withdrawn():
+            again = self._prompts.get(prompt_id)
+            if again is not None and prompt_id not in self._set_aside and self._claims.take(prompt_id):
+                return again
         return None

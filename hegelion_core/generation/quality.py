@@ -20,10 +20,11 @@ from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import quality_report as q
+from hegelion_core.generation.decisions import BY_HAND, REJECTED, Decisions
 from hegelion_core.generation.held_out import HeldOutPrompts
 from hegelion_core.generation.near_duplicates import Clusters, NearDuplicates
 from hegelion_core.generation.sample_figures import SampleFigures, count, ordered, output_words, shown
-from hegelion_core.generation.sample_rows import MAX_LINE, SampleRows, open_samples, read_row
+from hegelion_core.generation.sample_rows import MAX_LINE, SampleRows, open_samples
 from hegelion_core.generation.shingles import shingles, words
 
 PROMPT_SHINGLE, OUTPUT_SHINGLE = 2, 3
@@ -59,9 +60,12 @@ def assess(
     """
     if not 0 < near_threshold <= 1:
         raise ValueError(f"near_threshold is {near_threshold}, not above 0 and at most 1")
+    decisions = Decisions.beside(samples_path)
     with open_samples(samples_path) as file:
-        rows = SampleRows(file)
-        assessment = _Assessment(rows, HeldOutPrompts(held_out, threshold=near_threshold, shingle_words=PROMPT_SHINGLE))
+        rows = SampleRows(file, decisions.read)
+        assessment = _Assessment(
+            rows, decisions, HeldOutPrompts(held_out, threshold=near_threshold, shingle_words=PROMPT_SHINGLE)
+        )
         for number, offset, line in rows.lines():
             assessment.take(number, offset, line)
             if assessment.rows % _REPORT_EVERY == 0:
@@ -126,8 +130,10 @@ _attempts: msgspec.json.Decoder[_Attempt] = msgspec.json.Decoder(_Attempt)
 class _Assessment:
     """Takes the lines of a sample file, then makes the report."""
 
-    def __init__(self, rows: SampleRows, held_out: HeldOutPrompts) -> None:
+    def __init__(self, rows: SampleRows, decisions: Decisions, held_out: HeldOutPrompts) -> None:
         self.rows = self.not_json = 0
+        self._decisions = decisions
+        self._by_hand: Counter[str] = Counter()
         self.figures = SampleFigures()
         self._rows = rows
         self._held_out = held_out
@@ -148,15 +154,20 @@ class _Assessment:
             self._refuse(number, "line_too_long", f"The line is longer than {MAX_LINE >> 20} MiB.")
             return
         try:
-            sample = read_row(line)
+            sample = self._decisions.read(line)
         except SampleFault as fault:
-            self._refuse(number, fault.reason, fault.detail)
+            if fault.reason == REJECTED:
+                self._by_hand["rejected"] += 1
+            else:
+                self._refuse(number, fault.reason, fault.detail)
         except msgspec.ValidationError as error:
             self._refuse(number, "not_a_sample", str(error))
         except (msgspec.DecodeError, UnicodeDecodeError) as error:
             self.not_json += 1
             self._refuse(number, "broken_line" if whole else "torn_last_line", str(error))
         else:
+            if isinstance(how := sample.hegelion_trace.metadata.get(BY_HAND), str):
+                count(self._by_hand, how)
             self._accept(number, self._rows.keep(number, offset), sample)
 
     def report(
@@ -175,6 +186,7 @@ class _Assessment:
             foreign=figures.foreign,
             unusable=ordered(self._unusable),
             unusable_lines=tuple(self._unusable_lines),
+            by_hand=ordered(self._by_hand),
             distinct_prompts=figures.count - self._prompts.surplus,
             duplicate_prompts=self._prompts.duplicates(),
             duplicate_outputs=self._outputs.duplicates(),

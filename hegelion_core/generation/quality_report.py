@@ -155,6 +155,8 @@ class QualityReport(msgspec.Struct, frozen=True, kw_only=True):
     unusable: dict[str, int]
     """Other lines, by reason."""
     unusable_lines: tuple[UnusableLine, ...]
+    by_hand: dict[str, int]
+    """Rows that a person ``accepted`` or ``edited``, which are among the samples, or ``rejected``, which are not."""
     distinct_prompts: int
     duplicate_prompts: Duplicates
     duplicate_outputs: Duplicates

@@ -6,7 +6,7 @@ import contextlib
 import os
 import stat
 from array import array
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
@@ -25,8 +25,10 @@ _BOM = b"\xef\xbb\xbf"
 class SampleRows:
     """Reads a sample file as it was when it was opened; what others append meanwhile is left for later."""
 
-    def __init__(self, file: BinaryIO) -> None:
+    def __init__(self, file: BinaryIO, read: Callable[[bytes], Sample] = lambda line: read_row(line)) -> None:
+        """``read`` makes a sample of a line."""
         self._file = file
+        self._read = read
         self.size = os.fstat(file.fileno()).st_size
         self._offsets = array("Q")
         self._lines = array("Q")
@@ -59,7 +61,7 @@ class SampleRows:
         """The sample again; none if someone changed the file meanwhile."""
         self._file.seek(self._offsets[index])
         with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, SampleFault):
-            return read_row(self._file.readline(MAX_LINE))
+            return self._read(self._file.readline(MAX_LINE))
         return None
 
     def _rest(self) -> int:
@@ -72,9 +74,9 @@ class SampleRows:
         return length
 
 
-def read_row(line: bytes) -> Sample:
+def read_row(line: bytes, *, by_hand: bool = False, output: str | None = None) -> Sample:
     """``read_sample`` of a line that may begin with a byte order mark."""
-    return read_sample(line.removeprefix(_BOM))
+    return read_sample(line.removeprefix(_BOM), by_hand=by_hand, output=output)
 
 
 @contextlib.contextmanager

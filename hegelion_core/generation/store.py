@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import mmap
 import stat
+from collections.abc import Iterator, KeysView
 from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Literal
@@ -22,7 +23,9 @@ from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import SamplesCounted
 from hegelion_core.generation import verdicts
-from hegelion_core.generation.sample_rows import read_row
+from hegelion_core.generation.decisions import Decisions, read_undecided
+from hegelion_core.generation.sample_rows import MAX_LINE
+from hegelion_core.generation.tally import State, Tally
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
 
 Outcome = Literal["accepted", "duplicate", "full"]
@@ -47,16 +50,14 @@ class Rejected(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class SampleStore:
-    """One process's view of the sample file; ``refresh`` brings it up to date with other writers."""
+    """One process's view of the sample file and the decisions on it; ``refresh`` follows other writers."""
 
     def __init__(self, path: Path) -> None:
         """Raises ``UserError`` if the file cannot be read."""
         self.path = path
         self.rejected_path = path.with_suffix(".rejected.jsonl")
-        self.done: set[str] = set()
-        """Ids of the prompts that have an accepted sample."""
-        self.foreign = 0
-        self.unusable = 0
+        self.decisions = Decisions(path)
+        self._tally = Tally()
         self._offset = 0
         self._size = 0
         self._inode = 0
@@ -73,9 +74,62 @@ class SampleStore:
             ) from None
 
     @property
+    def done(self) -> KeysView[str]:
+        """Ids of the prompts that have an accepted sample."""
+        return self._tally.done
+
+    @property
     def accepted(self) -> int:
-        """Distinct prompts with a sample that meets the contract."""
+        """Distinct prompts with a sample that meets the contract or a person accepted, and none rejected."""
         return len(self.done)
+
+    @property
+    def foreign(self) -> int:
+        """Accepted rows that another program wrote."""
+        return self._tally.foreign
+
+    @property
+    def unusable(self) -> int:
+        """Lines that hold no sample."""
+        return self._tally.unusable
+
+    def withdrawn(self) -> Iterator[str]:
+        """Ids of the prompts whose samples were all rejected by hand; they may be asked anew."""
+        return self._tally.withdrawn()
+
+    def is_withdrawn(self, prompt_id: str) -> bool:
+        """Whether all samples of a prompt, one at least, were rejected by hand."""
+        return self._tally.is_withdrawn(prompt_id)
+
+    def __len__(self) -> int:
+        """Rows of the file, whatever they are."""
+        return len(self._tally)
+
+    def row(self, index: int) -> bytes:
+        """The hash of a row's line; rows count from 0."""
+        return self._tally.row(index)
+
+    def find(self, row: bytes) -> list[int]:
+        """The rows with this hash."""
+        return self._tally.find(row)
+
+    def line(self, index: int) -> bytes:
+        """A row's line, cut after ``MAX_LINE`` bytes.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        with open(self.path, "rb") as file:
+            file.seek(self.offset(index))
+            return file.readline(MAX_LINE)
+
+    def offset(self, index: int) -> int:
+        """Where a row begins in the file."""
+        return self._tally.offsets[index]
+
+    def state(self, index: int) -> State:
+        """How a row stands."""
+        return self._tally.state(index, self.decisions.of(self._tally.row(index)))
 
     def counted(self) -> SamplesCounted:
         """What is in the file, as an event."""
@@ -93,6 +147,11 @@ class SampleStore:
 
     def refresh(self) -> None:
         """Read what was appended since; a file that was replaced or cut is read anew. A torn last line has to wait."""
+        for row, before in self.decisions.refresh().items():
+            self._tally.decide(row, before, self.decisions.of(row))
+        self._read_samples()
+
+    def _read_samples(self) -> None:
         try:
             status = self.path.stat()
         except FileNotFoundError:
@@ -113,11 +172,11 @@ class SampleStore:
             for line in file:
                 if not line.endswith(b"\n"):
                     break
-                self._offset += len(line)
                 if line.strip():
                     name = verdicts.digest(line)
                     found[name] = known.get(name) or _judge(line)
-                    self._count(found[name])
+                    self._count(name, found[name])
+                self._offset += len(line)
         if anew and found.keys() != known.keys():
             verdicts.save(self._cache, found.items())
 
@@ -128,8 +187,17 @@ class SampleStore:
             OSError: the file cannot be written.
         """
         with self.locked():
+            self.settle()
+
+    def settle(self) -> None:
+        """``refresh``, and what ``mend`` says; whoever calls holds the lock.
+
+        A writer that was killed may have left a line without an end; the next must not become part of it.
+        """
+        self.refresh()
+        if self._size > self._offset:
+            workspace.append(self.path, b"\n")
             self.refresh()
-            self._end_torn_line()
 
     def append(self, sample: Sample, limit: int) -> Outcome:
         """Add a sample, durably, unless its prompt is done or the file holds ``limit`` samples.
@@ -138,17 +206,32 @@ class SampleStore:
             OSError: the disk is full or the file cannot be written; nothing was added.
         """
         with self.locked():
-            self.refresh()
-            self._end_torn_line()
+            self.settle()
             name = prompt_id(sample.instruction)
             if name in self.done:
                 return "duplicate"
             if self.accepted >= limit:
                 return "full"
-            line = msgspec.json.encode(sample) + b"\n"
-            workspace.append(self.path, line)
-            self._appended(line, Verdict(name))
+            self.add(sample, Verdict(name))
         return "accepted"
+
+    def add(self, sample: Sample, verdict: Verdict) -> bytes:
+        """Add a sample, durably, whatever is there; whoever calls holds the lock and has called ``settle``.
+
+        Returns:
+            The hash of its line.
+
+        Raises:
+            OSError: the disk is full or the file cannot be written; nothing was added.
+        """
+        line = msgspec.json.encode(sample) + b"\n"
+        workspace.append(self.path, line)
+        row = verdicts.digest(line)
+        self._inode = self._inode or self.path.stat().st_ino
+        self._count(row, verdict)  # accounted for without reading it again
+        self._offset += len(line)
+        verdicts.add(self._cache, row, verdict)
+        return row
 
     def reject(self, attempt: Rejected) -> None:
         """Keep an attempt that gave no sample."""
@@ -160,37 +243,21 @@ class SampleStore:
         """Whether a call's answer was kept already, accepted or not."""
         return any(_contains(path, call_id.encode()) for path in (self.path, self.rejected_path))
 
-    def _appended(self, line: bytes, verdict: Verdict) -> None:
-        """Account for a line of ours without reading it again, under the lock."""
-        self._inode = self._inode or self.path.stat().st_ino
-        self._offset += len(line)
-        self._count(verdict)
-        verdicts.add(self._cache, verdicts.digest(line), verdict)
-
-    def _end_torn_line(self) -> None:
-        """A writer that was killed may have left a line without an end; the next must not become part of it."""
-        if self._size > self._offset:
-            workspace.append(self.path, b"\n")
-            self.refresh()
-
     def _reset(self, inode: int) -> None:
-        self._inode, self._offset, self._size, self.foreign, self.unusable = inode, 0, 0, 0, 0
-        self.done.clear()
+        self._inode, self._offset, self._size = inode, 0, 0
+        self._tally = Tally()
 
-    def _count(self, verdict: Verdict) -> None:
-        if not verdict.prompt_id:
-            self.unusable += 1
-            return
-        self.done.add(verdict.prompt_id)
-        self.foreign += verdict.foreign
+    def _count(self, row: bytes, verdict: Verdict) -> None:
+        self._tally.add(self._offset, row, verdict, self.decisions.of(row))
 
 
 def _judge(line: bytes) -> Verdict:
     try:
-        sample = read_row(line)
+        sample, by_hand = read_undecided(line)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
         return UNUSABLE
-    return Verdict(prompt_id(sample.instruction), "prompt_id" not in sample.hegelion_trace.metadata)
+    foreign = not by_hand and "prompt_id" not in sample.hegelion_trace.metadata
+    return Verdict(prompt_id(sample.instruction), foreign=foreign, by_hand=by_hand)
 
 
 class _Kind(msgspec.Struct, frozen=True):

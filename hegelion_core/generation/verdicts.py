@@ -17,10 +17,11 @@ from pathlib import Path
 from hegelion_core import workspace
 from hegelion_core.dialectic.contract import fingerprint
 
-_DIGEST = 16  # bytes of a line's hash
+DIGEST = 16
+"""Bytes of a line's hash."""
 _ID = 16  # hex digits of a prompt id
 _NO_ID = b"-" * _ID
-_RECORD = 2 * _DIGEST + _ID + 1
+_RECORD = 2 * DIGEST + _ID + 1
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,16 @@ class Verdict:
     """Of the prompt whose sample it is; empty: no usable sample."""
     foreign: bool = False
     """Another program wrote it."""
+    by_hand: bool = False
+    """A person made it of a rejected answer: it counts only while a decision says so."""
 
 
 UNUSABLE = Verdict()
 
 
 def digest(line: bytes) -> bytes:
-    """What a line is known by."""
-    return hashlib.blake2b(line, digest_size=_DIGEST).digest()
+    """What a line is known by, whatever stands around it: white space, an end of either kind, or none."""
+    return hashlib.blake2b(line.strip(), digest_size=DIGEST).digest()
 
 
 def cache_path(samples: Path) -> Path:
@@ -58,7 +61,7 @@ def load(path: Path) -> dict[bytes, Verdict]:
     with contextlib.suppress(ValueError):  # not hexadecimal: damaged from here on
         for record in records:
             if len(record) == _RECORD:
-                found[bytes.fromhex(record[: 2 * _DIGEST].decode("ascii"))] = _decode(record[2 * _DIGEST :])
+                found[bytes.fromhex(record[: 2 * DIGEST].decode("ascii"))] = _decode(record[2 * DIGEST :])
     return found
 
 
@@ -85,16 +88,16 @@ def add(path: Path, name: bytes, verdict: Verdict) -> None:
 
 
 def _head() -> bytes:
-    return f"verdicts 1 {fingerprint()}".encode()
+    return f"verdicts 2 {fingerprint()}".encode()
 
 
 def _encode(name: bytes, verdict: Verdict) -> bytes:
     prompt = verdict.prompt_id.removeprefix("p-").encode() or _NO_ID
-    return name.hex().encode() + prompt + (b"f" if verdict.foreign else b"o")
+    return name.hex().encode() + prompt + (b"h" if verdict.by_hand else b"f" if verdict.foreign else b"o")
 
 
 def _decode(record: bytes) -> Verdict:
     prompt = record[:_ID]
     if prompt == _NO_ID:
         return UNUSABLE
-    return Verdict(f"p-{prompt.decode('ascii')}", record[_ID:] == b"f")
+    return Verdict(f"p-{prompt.decode('ascii')}", foreign=record[_ID:] == b"f", by_hand=record[_ID:] == b"h")

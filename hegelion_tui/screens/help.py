@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
@@ -11,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SCROLLING
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SCROLLING, Action
 
 _ABOUT = (
     "The run lives in a core of its own: closing this screen does not end it, and opening the console again shows it "
@@ -24,9 +25,17 @@ class HelpScreen(ModalScreen[None]):
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]
 
+    def __init__(
+        self, actions: Sequence[Action] = (*ACTIONS, *CHART_ACTIONS), keys: Sequence[tuple[str, str]] = SCROLLING
+    ) -> None:
+        """``keys`` are those that widgets have by themselves."""
+        super().__init__()
+        self._actions = actions
+        self._keys = keys
+
     def compose(self) -> ComposeResult:
-        rows = [(action.shown, action.help) for action in (*ACTIONS, *CHART_ACTIONS)]
-        rows += [*SCROLLING, ("ctrl+p", "Command palette: every action, and the themes.")]
+        rows = [(action.shown, action.help) for action in self._actions]
+        rows += [*self._keys, ("ctrl+p", "Command palette: every action, and the themes.")]
         keys = [Content.assemble((f"{key:>14}  ", "bold $primary"), text) for key, text in rows]
         with VerticalScroll(classes="dialog") as dialog:
             dialog.border_title = Content("Keys")

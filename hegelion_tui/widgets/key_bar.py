@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Horizontal
@@ -31,13 +33,17 @@ class KeyHint(Static):
 
 
 class KeyBar(Horizontal):
-    """The actions of the table that have a rank."""
+    """The actions of a table that have a rank."""
+
+    def __init__(self, actions: Sequence[Action] = ACTIONS) -> None:
+        super().__init__()
+        self._actions = actions
 
     def compose(self) -> ComposeResult:
-        yield from (KeyHint(action) for action in ACTIONS if action.rank)
+        yield from (KeyHint(action) for action in self._actions if action.rank)
 
     def on_resize(self, event: events.Resize) -> None:
         room = event.size.width
         for hint in sorted(self.query(KeyHint), key=lambda hint: hint.action.rank):
             room -= hint.room
-            hint.display = room >= -2  # the last one needs no gap
+            hint.display = room >= 0  # the gap after the last one stands for the bar's padding

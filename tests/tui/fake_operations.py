@@ -70,6 +70,9 @@ class FakeOperations:
     async def scale(self, instances: int) -> None:
         self._take("scale", instances)
 
+    async def recount(self) -> None:
+        self._take("recount")
+
     async def close(self) -> None:
         self._take("close")
 

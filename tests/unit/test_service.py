@@ -15,10 +15,13 @@ from hegelion_core import events as e
 from hegelion_core.client import Client
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError
+from hegelion_core.generation import by_hand
+from hegelion_core.generation.store import SampleStore
 from hegelion_core.service import Service
 from hegelion_core.settings import Settings
 from hegelion_core.wire import read_pointer, socket_path
 from hegelion_core.workspace import Workspace
+from tests.unit.generation.test_store import sample
 
 
 @pytest.fixture(autouse=True)
@@ -174,3 +177,29 @@ async def test_a_line_without_end_is_hung_up_on(tmp_path: Path) -> None:
     await client.close()
     await service.close()
     await core.close()
+
+
+async def test_decisions_made_in_another_process_are_counted_when_asked(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    place = Workspace(tmp_path)
+    client = await Client.connect(place)
+    assert client is not None
+    store = SampleStore(place.resolve(core_samples(core)))
+    for number in range(3):
+        store.append(sample(f"Should city {number} ban cars?"), 9)
+    await client.recount()
+    assert core.state.accepted == 3
+    by_hand.decide(store, store.line(1), "reject")
+    await client.recount()
+    assert core.state.accepted == 2
+    async for event in client.events():
+        if isinstance(event, e.SamplesCounted) and event.accepted == 2:
+            break
+    assert client.state.accepted == 2
+    await client.close()
+    await service.close()
+    await core.close()
+
+
+def core_samples(core: Core) -> Path:
+    return Settings.model_validate_json(core.folder.settings.read_bytes()).generation.output

@@ -187,7 +187,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path: Path) -> None:
     path = write(tmp_path / "s.jsonl", clean_rows(200))
     code = (
         "import sys, os, signal\n"
-        "from hegelion_core.generation import quality as heart\n"
+        "from hegelion_core.generation import decisions as heart\n"
         "from hegelion_core.commands.quality import quality\n"
         "from hegelion_tui.cli import run\n"
         "real = heart.read_row\n"

@@ -17,7 +17,7 @@ from hegelion_core.dialectic.contract import make_sample
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog, EventReader
-from hegelion_core.generation import breaker, pacing
+from hegelion_core.generation import breaker, by_hand, pacing
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.generator import Generator
@@ -488,3 +488,31 @@ async def test_an_answer_over_the_limit_is_kept_as_surplus(tmp_path: Path) -> No
     await bench.generator.run()
     assert bench.store.accepted == 1
     assert bench.reasons() == ["surplus"]
+
+
+async def test_a_sample_that_is_rejected_by_hand_meanwhile_is_made_up_for(tmp_path: Path) -> None:
+    console = SampleStore(tmp_path / "samples.jsonl")
+
+    def answer(call: Call) -> Answer:
+        console.refresh()
+        if console.accepted == 5:
+            by_hand.decide(console, console.line(0), "reject")
+        return good(call)
+
+    bench = Bench(tmp_path, ScriptedTeacher(answer), prompts=11, instances=1)
+    await bench.generator.run()
+    bench.store.refresh()
+    assert bench.store.accepted == 10
+    assert len(bench.store) == 11
+    assert bench.store.state(0) == "rejected by hand"
+
+
+async def test_when_the_prompts_run_out_one_that_was_rejected_by_hand_is_asked_anew(tmp_path: Path) -> None:
+    await Bench(tmp_path, ScriptedTeacher(good), prompts=3, limit=3).generator.run()
+    store = SampleStore(tmp_path / "samples.jsonl")
+    by_hand.decide(store, store.line(1), "reject")
+    teacher = ScriptedTeacher(good)
+    bench = Bench(tmp_path, teacher, prompts=3, limit=3)
+    await bench.generator.run()
+    assert [call.prompt_id for call in teacher.calls] == [bench.prompts[1].id]
+    assert (bench.store.accepted, len(bench.store)) == (3, 4)
