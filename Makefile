@@ -6,7 +6,14 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 TEST_WORKERS ?= 2
 
-.PHONY: demo test lint format bench bench-scu clean help
+INTEROP := .tools/interop
+TRACKERS := .tools/trackers
+# The default build of torch for Linux is some 3 GB; this one computes on the processor only. Where pip's index lacks
+# it, PyTorch's own index has it. `make interop TORCH=torch` takes whatever the index has.
+TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
+TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
+
+.PHONY: demo test lint format bench bench-scu interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
@@ -14,6 +21,7 @@ help:
 	@echo "make lint    lint and types only"
 	@echo "make bench   the tables of docs/benchmarks.md"
 	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
+	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
 demo: .venv/.demo
@@ -39,6 +47,22 @@ bench-scu: .venv/.test
 	$(PIP) -c constraints.txt -e '.[test,bench]'
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.controller
 	OPENBLAS_NUM_THREADS=1 $(BIN)/python -m tests.benchmarks.scu.run
+
+interop: .venv/.test $(INTEROP)/.made $(TRACKERS)/.made
+	PYTHONPATH=$(TRACKERS) $(BIN)/python -m pytest -q tests/interop/trackers.py
+	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
+	$(BIN)/python -m tests.interop.prepare "$$folder" && $(INTEROP)/bin/python tests/interop/peft_side.py "$$folder"
+
+$(INTEROP)/.made: .venv/.pip
+	$(BIN)/python -m venv $(INTEROP)
+	$(INTEROP)/bin/python -m pip install --quiet '$(TORCH)' || \
+	$(INTEROP)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
+	$(INTEROP)/bin/python -m pip install --quiet -c constraints.txt 'peft>=0.21,<1' transformers numpy safetensors
+	@touch $@
+
+$(TRACKERS)/.made: .venv/.test
+	$(PIP) -c constraints.txt --target $(TRACKERS) 'trackio>=0.40,<1' 'wandb>=0.31,<1' 'tensorboard>=2.20,<3' 'tensorboardX>=2.6.2,<3'
+	@touch $@
 
 clean:
 	rm -rf .venv .tools .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis

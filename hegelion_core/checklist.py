@@ -11,7 +11,8 @@ from pathlib import Path
 
 from hegelion_core.events import CheckFailed, CheckPassed
 from hegelion_core.pressure import read_pressure
-from hegelion_core.settings import BUNDLED, Settings
+from hegelion_core.settings import BUNDLED, Settings, TrainingSettings
+from hegelion_core.training.tracking import missing_library
 from hegelion_core.workspace import Workspace
 
 Check = CheckPassed | CheckFailed
@@ -33,7 +34,7 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
     """
     small = settings.training.model == BUNDLED
     now = read_pressure(place.artifacts, interval=0)
-    return [
+    checks = [
         disk(place.artifacts, now.disk_free, DISK_GIB_BUNDLED if small else DISK_GIB),
         memory(now.total, now.available, MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
         output_file("sample file", place.resolve(settings.generation.output)),
@@ -42,6 +43,14 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
         output_folder("runs", place.runs),
         output_folder("logs", place.logs),
     ]
+    return checks if settings.training.track == "none" else [*checks, tracker(settings.training)]
+
+
+def tracker(settings: TrainingSettings) -> Check:
+    """Whether the library is there through which metrics shall be tracked."""
+    if command := missing_library(settings):
+        return CheckFailed(name="tracker", detail=f"The library for {settings.track} is not installed.", fix=command)
+    return CheckPassed(name="tracker", detail=settings.track)
 
 
 def disk(folder: Path, free: int, needed_gib: float) -> Check:

@@ -286,6 +286,7 @@ class TrainingPlanned(Event, frozen=True):
     trainable: int
     """Number of LoRA parameters."""
     target_s: float
+    """S*; 0: nothing holds S (the standard trainer)."""
     device: str
     start_step: int = 0
     floor_s: float | None = None

@@ -24,12 +24,12 @@ from hegelion_core.workspace import RunFolder, Workspace
 STOP_GRACE = 20.0
 """Seconds that a worker has to save what it has; a trainer finishes its step and writes a checkpoint."""
 
-_HUB = ("HF_", "HUGGING")
+_NEEDED = ("HF_", "HUGGING", "WANDB_")
 
 
 def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` without what looks like a credential; the hub's own stays, since workers download models."""
-    return {k: v for k, v in environ.items() if k.startswith(_HUB) or not CREDENTIAL_NAME.search(k)}
+    """``environ`` without what looks like a credential; but workers download models, and track metrics if asked."""
+    return {k: v for k, v in environ.items() if k.startswith(_NEEDED) or not CREDENTIAL_NAME.search(k)}
 
 
 class WorkerDied(UserError):

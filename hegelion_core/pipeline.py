@@ -215,6 +215,9 @@ class Pipeline:
     async def _train(self) -> str:
         """Train; a trainer that dies is started again at its last checkpoint, smaller if memory ran out."""
         training = self._settings.training
+        if training.trainer == "standard":  # mlx-lm's own cannot go on as it was with a smaller batch
+            await self._jobs.run("train", "hegelion_core.training.standard.worker", logs=self._place.train_log)
+            return f"{trained.steps} steps" if (trained := self._log.state.trained) else ""
         sizes, before = Sizes.of(training), self._log.state.restarted
         if before is not None:  # what was too much for this run before still is
             sizes = sizes.within(Sizes(before.micro_batch_size, before.max_seq_length))

@@ -38,7 +38,7 @@ HOW = {
     "teacher": {"batch", "key_variable"},
     "training": {
         *("report_every", "sample_every", "sample_prompts", "sample_tokens"),
-        *("memory_limit", "allow_shorter", "micro_batch_size"),
+        *("memory_limit", "allow_shorter", "micro_batch_size", "track"),
     },
 }
 """Settings that do not change what a run makes, but for rounding."""

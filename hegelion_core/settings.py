@@ -55,6 +55,15 @@ def _usable_url(value: str) -> str:
     return value
 
 
+def _counted_if_not_positive(value: object) -> object:
+    """As the published trainer takes it: -1 means counted, and 1e6 is a number of tokens."""
+    try:
+        number = float(str(value))
+    except ValueError:
+        return value
+    return None if number <= 0 else int(number) if number.is_integer() else value
+
+
 def _usable_limit(value: str) -> str:
     try:
         memory_bytes(value, 1 << 40)
@@ -165,6 +174,9 @@ class ConversionSettings(Section):
 class TrainingSettings(Section):
     """LoRA under the Shannon Control Unit."""
 
+    trainer: Literal["scu", "standard"] = Field(
+        "scu", description="ours with SCU, or 'standard': plain LoRA through mlx-lm's own trainer"
+    )
     model: str = Field(
         "deepseek-ai/DeepSeek-R1-Distill-Qwen-1.5B", description="student: hub name, folder or 'bundled'"
     )
@@ -209,10 +221,15 @@ class TrainingSettings(Section):
     ki: float = Field(0.15, ge=0, description="integral gain, per relative error (published law: absolute)")
     lambda_init: float = Field(1.0, ge=0, description="strength of the pull at the start; 0: plain LoRA")
     prior_sigma: float = Field(0.01, gt=0, description="standard deviation of the prior on each LoRA weight")
-    tokens_per_epoch: int | None = Field(None, ge=1, description="N of the formulas; none: counted from the rows")
+    tokens_per_epoch: Annotated[int | None, BeforeValidator(_counted_if_not_positive)] = Field(
+        None, ge=1, description="N of the formulas; none (or -1): counted from the rows"
+    )
     scu_update_freq: int = Field(10, ge=1, description="optimizer steps between updates of lambda")
     report_every: int = Field(10, ge=1, description="optimizer steps between Step lines")
     checkpoint_every: int = Field(25, ge=1, description="optimizer steps between checkpoints")
+    track: Literal["none", "tensorboard", "trackio", "wandb"] = Field(
+        "none", description="where metrics go too, beside metrics.jsonl, through that program's own library"
+    )
     validation_share: float = Field(0.1, ge=0, lt=1, description="share of the prompts held out from training")
     validate_every: int | None = Field(
         None, ge=1, description="optimizer steps between validations; none: as many as between checkpoints"
@@ -405,8 +422,10 @@ def _sections() -> dict[str, type[Section]]:
 def _known(name: str, place: str) -> None:
     if name in (known := names()):
         return
-    same = [other for other in known if other.partition(".")[2] == name.rpartition(".")[2]]
-    near = same or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    section, _, key = name.rpartition(".")
+    same = [other for other in known if other.partition(".")[2] == key]
+    longer = [other for other in known if other.startswith(f"{section}.") and key in other.partition(".")[2].split("_")]
+    near = same or longer or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"The sections are {', '.join(_sections())}."
     raise UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
 

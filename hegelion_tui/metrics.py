@@ -42,7 +42,11 @@ def _loss(state: RunState) -> list[Series]:
 
 def _share(state: RunState) -> list[Series]:
     points = _steps(state, lambda s: 100 * s.s)
-    target = [(x, 100 * state.plan.target_s) for x, _ in (points[:1] + points[-1:])] if state.plan else []
+    target = (
+        [(x, 100 * state.plan.target_s) for x, _ in (points[:1] + points[-1:])]
+        if state.plan and state.plan.target_s
+        else []
+    )
     return [Series("S", "main", points), Series("target", "target", target)]
 
 

@@ -177,7 +177,8 @@ def training_progress(state: RunState, now: float, width: int) -> Content | None
     step = last.step if last else plan.start_step
     facts = [f"step {step} of {plan.iters}"]
     if last is not None:
-        facts += [f"loss {last.loss:.3f}", f"S {last.s:.2%} (S* {plan.target_s:.2%})"]
+        target = f" (S* {plan.target_s:.2%})" if plan.target_s else ""
+        facts += [f"loss {last.loss:.3f}", f"S {last.s:.2%}{target}"]
     if (left := training_seconds_left(state, now)) is not None:
         facts.append(f"{duration(left)} left")
     return _progress("training", step, plan.iters, facts, width)

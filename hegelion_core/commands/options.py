@@ -99,13 +99,13 @@ TRAINING: Option[Any] = together(
     setting("--batch-size", "training.batch_size", "Rows an optimizer step sees."),
     setting("--micro-batch-size", "training.micro_batch_size", "Rows of a step that pass the model at a time [all]."),
     setting("--iters", "training.iters", "Optimizer steps."),
-    setting("--lr", "training.lr", "Learning rate, at its highest."),
+    setting("--lr", "training.lr", "Learning rate, at its highest.", "--learning-rate"),
     setting("--lr-schedule", "training.lr_schedule", "'constant', or falling: 'linear', 'cosine'."),
     setting("--warmup", "training.warmup", "Steps over which the learning rate rises [5]."),
     setting("--max-grad-norm", "training.max_grad_norm", "Norm to which gradients are scaled down; 0: never [1]."),
     switch("--grad-checkpoint", "training.grad_checkpoint", "Compute activations again: slower, less memory."),
     setting("--max-seq-length", "training.max_seq_length", "Tokens a row may have."),
-    setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all."),
+    setting("--num-layers", "training.num_layers", "Last layers that get LoRA; -1: all.", "--lora-layers"),
     setting("--lora-rank", "training.lora_rank", "Rank of the LoRA matrices."),
     setting("--lora-alpha", "training.lora_alpha", "Scale of the update is alpha / rank."),
     switch("--use-rslora", "training.use_rslora", "Scale of the update is alpha / sqrt(rank)."),
@@ -124,12 +124,16 @@ TRAINING: Option[Any] = together(
     setting(
         "--keep", "training.keep", "'best' (default: of the best validation) or 'last' weights become the adapter."
     ),
-    setting("--validate-every", "training.validate_every", "Optimizer steps between validations [as checkpoints]."),
-    setting("--checkpoint-every", "training.checkpoint_every", "Optimizer steps between checkpoints [25]."),
+    setting(
+        "--validate-every", "training.validate_every", "Steps between validations [as checkpoints].", "--steps-per-eval"
+    ),
+    setting("--checkpoint-every", "training.checkpoint_every", "Optimizer steps between checkpoints.", "--save-every"),
     setting("--patience", "training.patience", "Stop after so many validations without improvement [0: never]."),
     setting("--sample-every", "training.sample_every", "Optimizer steps between sample answers [100; 0: none]."),
     setting("--memory-limit", "training.memory_limit", "Memory of the trainer: GiB (12) or a share (75%)."),
     switch("--allow-shorter", "training.allow_shorter", "Cut rows shorter if one at a time does not fit in memory."),
+    setting("--report-every", "training.report_every", "Optimizer steps between Step lines.", "--steps-per-report"),
+    setting("--track", "training.track", "Metrics go to 'tensorboard', 'trackio' or 'wandb', too."),
 )
 TEMPLATE: Option[Any] = setting(
     "--template", "conversion.template", "'student' (the student's own chat template) or 'chatml'."

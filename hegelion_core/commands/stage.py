@@ -81,11 +81,18 @@ def convert(source: str | None, target: str | None, **values: object) -> None:
 @click.command(context_settings=CONTEXT)
 @setting("--model", "training.model", "Student: hub name, local folder or 'bundled'.")
 @setting("--data", "conversion.output", "Training rows, JSONL.")
+@click.option(
+    "--standard",
+    "training__trainer",
+    flag_value="standard",
+    default=None,
+    help="Plain LoRA through mlx-lm's own trainer, from the same data.",
+)
 @TRAINING
 @setting("--seed", "training.seed", "Seed of initialisation, order, dropout and split.")
 @COMMON
 def train(**values: object) -> None:
-    """Fine-tune the student with LoRA under the Shannon Control Unit.
+    """Fine-tune the student with LoRA under the Shannon Control Unit, or with mlx-lm's own trainer (--standard).
 
     \b
     Example:

@@ -251,10 +251,10 @@ def _(event: e.RowsConverted, state: RunState) -> str:
 def _(event: e.TrainingPlanned, state: RunState) -> str:
     start = f", going on after step {event.start_step}" if event.start_step else ""
     within = f" (without a pull about {event.expected_s:.2%})" if event.expected_s is not None else ""
+    target = f"S* = {event.target_s:.2%}{within}" if event.target_s else "mlx-lm's own trainer"
     return (
         f"  {event.iters} steps on {event.rows} rows ({event.validation_rows} held out), {event.trainable:,} LoRA "
-        f"parameters, {event.tokens_per_epoch:,} supervised tokens an epoch, S* = {event.target_s:.2%}{within}, "
-        f"{event.device}{start}"
+        f"parameters, {event.tokens_per_epoch:,} supervised tokens an epoch, {target}, {event.device}{start}"
     )
 
 

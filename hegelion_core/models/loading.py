@@ -95,11 +95,16 @@ def load(folder: Path) -> LoadedModel:
     if not compile_pays():
         dequantize_model(loaded.model)
         loaded.model.set_dtype(mx.float32)
-    try:
-        mx.eval(loaded.model.parameters())  # type: ignore[no-untyped-call]
-    except _BROKEN as error:
-        raise _unusable(folder, error) from None
-    return loaded
+    return _read(loaded)
+
+
+def load_as_stored(folder: Path) -> LoadedModel:
+    """Read a model folder into memory just as it is stored, to write it again.
+
+    Raises:
+        UserError: it is not a model folder, or mlx-lm does not know its kind.
+    """
+    return _read(_load_lazily(folder))
 
 
 def apply_adapter(model: Module, folder: Path) -> Module:
@@ -117,7 +122,8 @@ def apply_adapter(model: Module, folder: Path) -> Module:
         load_adapters(model, str(folder))
     except _BROKEN as error:
         message = f"{folder}: not an adapter for this model: {_first_line(error)}"
-        raise UserError(message, "Give the folder that training wrote, and the model it was trained on.") from None
+        hint = "Give the folder that training wrote, and the model it was trained on."
+        raise UserError(message, hint, ExitCode.USAGE) from None
     model.eval()
     return model
 
@@ -178,6 +184,16 @@ def _load_lazily(folder: Path) -> LoadedModel:
     return LoadedModel(model, tokenizer, folder, config)
 
 
+def _read(loaded: LoadedModel) -> LoadedModel:
+    import mlx.core as mx
+
+    try:
+        mx.eval(loaded.model.parameters())  # type: ignore[no-untyped-call]
+    except _BROKEN as error:
+        raise _unusable(loaded.folder, error) from None
+    return loaded
+
+
 def _locate_bundled(models: Path, progress: Progress | None) -> Path:
     if (gguf := bundled.find_gguf()) is not None:
         try:
@@ -213,4 +229,6 @@ def _unusable(folder: Path, error: Exception) -> UserError:
 
 def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    if lines[0].endswith(":") and len(lines) > 1:  # the first of a list
+        return f"{lines[0]} {lines[1].strip()}"
     return f"{lines[0]} is missing" if isinstance(error, KeyError) else lines[0]

@@ -55,7 +55,7 @@ def adapter_config(shape: LoraShape, base_model: str) -> bytes:
     return json.dumps(config, indent=2).encode() + b"\n"
 
 
-def save_arrays(path: Path, arrays: Weights) -> None:
+def save_arrays(path: Path, arrays: Weights, metadata: dict[str, str] | None = None) -> None:
     """Write a safetensors file, atomically and durably: ``mx.save_safetensors`` truncates in place.
 
     Raises:
@@ -65,7 +65,7 @@ def save_arrays(path: Path, arrays: Weights) -> None:
     try:
         try:
             # In order: mlx lays tensors out as they come, and the same ones must be the same bytes.
-            mx.save_safetensors(str(beside), dict(sorted(arrays.items())))
+            mx.save_safetensors(str(beside), dict(sorted(arrays.items())), metadata or {})
         except RuntimeError as error:  # what mlx makes of a failed write
             raise OSError(str(error)) from error
         fd = os.open(beside, os.O_RDWR)

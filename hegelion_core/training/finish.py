@@ -26,6 +26,22 @@ def finish(
     """
     step, weights = training.chosen()
     progress = training.progress
+    put_in_place(weights, folder, shape, base_model, run)
+    return events.TrainingFinished(
+        steps=progress.step,
+        adapter_path=str(folder),
+        seconds=progress.seconds,
+        kept_step=step,
+        kept_loss=progress.standing.best_loss if step == progress.standing.best_step else None,
+    )
+
+
+def put_in_place(weights: Weights, folder: Path, shape: LoraShape, base_model: str, run: RunFolder) -> None:
+    """Write the adapter; one that lay there before, of another training, goes to ``run.replaced`` first.
+
+    Raises:
+        UserError: the folder cannot be written.
+    """
     try:
         if folder.is_dir():
             workspace.sweep(folder)
@@ -35,13 +51,6 @@ def finish(
         told = explain(error)
         raise UserError(told.message, told.hint, ExitCode.FAILED) from None
     write_adapter(folder, weights, shape, base_model)
-    return events.TrainingFinished(
-        steps=progress.step,
-        adapter_path=str(folder),
-        seconds=progress.seconds,
-        kept_step=step,
-        kept_loss=progress.standing.best_loss if step == progress.standing.best_step else None,
-    )
 
 
 def words(training: Training, finished: events.TrainingFinished) -> str:

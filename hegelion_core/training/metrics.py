@@ -30,8 +30,8 @@ class StepMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True)
     lambda_after: float
     """In force from the next step on."""
     lr: float
-    grad_norm: float
-    """Before clipping."""
+    grad_norm: float | None = None
+    """Before clipping; none where it was not measured."""
     tokens: int
     """Supervised tokens of the batch."""
     seconds: float

@@ -23,6 +23,7 @@ from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
 from hegelion_core.training.plan import BatchPlan
+from hegelion_core.training.tracking import Tracking
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
 UNIMPORTANT = {
     *("model", "adapter_path", "iters", "report_every", "checkpoint_every", "validate_every", "keep", "patience"),
     *("sample_every", "sample_prompts", "sample_tokens", "memory_limit", "allow_shorter", "auto_stop"),
-    *("micro_batch_size", "grad_checkpoint", "max_seq_length"),
+    *("track", "micro_batch_size", "grad_checkpoint", "max_seq_length"),
 }
 """Settings that a checkpoint does not have to share: they do not change what a step does, and the student is told apart
 by its files. The last three do: by rounding, and by what is left of long rows. They are changed in the middle of a run
@@ -90,12 +91,13 @@ def _train(worker: Worker, blas: str) -> None:
 
     settings, run = worker.settings.training, worker.run
     workspace.sweep(run.path)
+    tracking = Tracking(run, settings, _say)
     path = worker.workspace.resolve(Path(worker.arguments.get("data") or worker.settings.conversion.output))
     rows = read_rows(path)  # before the student is loaded, which takes longer
     limit = memory.apply_limit(settings.memory_limit)
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
-    data = _encode(path, rows, student.tokenizer, settings)
+    data = encode_data(path, rows, student.tokenizer, settings)
     shape = add_lora(student.model, settings)
     student.model.eval()
     on_gpu = loading.compile_pays()
@@ -120,18 +122,18 @@ def _train(worker: Worker, blas: str) -> None:
         settings,
         Files(run.checkpoints, run.metrics, run.save_request),
         Surroundings(
-            report=worker.report,
+            report=tracking.after(worker.report),
             say=_say,
             stop_requested=worker.stop_requested.is_set,
             watch_memory=memory.Watch(run.path, limit, _say, worker.report),
-            identity=_identity(settings, path, folder),
+            identity=identify(settings, path, folder),
             environment=_environment(blas, settings),
         ),
         _sampler(worker, student, data),
     )
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
-    _announce(worker, training, data, trainable, _device_name(mx.default_device() == mx.cpu))
+    _announce(worker, training, data, trainable, device_name(mx.default_device() == mx.cpu))
     adapter = worker.workspace.resolve(settings.adapter_path)
     if said := finish.announce_replacement(adapter, run):
         _say(said)
@@ -142,6 +144,8 @@ def _train(worker: Worker, blas: str) -> None:
         if training.progress.best is not None:
             write_adapter(run.best_adapter, training.progress.best, shape, settings.model)
         raise finish.explain_not_finite(error, training, data.train.rows, rows, path, run) from None
+    finally:
+        tracking.close()
     if not done:
         _say(f"Stopped at step {training.progress.step}; the same command goes on from there.")
         return
@@ -186,7 +190,12 @@ def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings) -
     return Feeder(BatchPlan(rows.rows, size, settings.seed, micro, packed=loss.packed), loss)
 
 
-def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
+def encode_data(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
+    """Split and encode the rows, and say what does not fit.
+
+    Raises:
+        UserError: none of them has anything to learn.
+    """
     train, validation = split_rows(rows, settings.validation_share, settings.seed)
     encode = encoder(tokenizer)
     data = Data(
@@ -213,7 +222,8 @@ def _encode(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSe
     return data
 
 
-def _device_name(processor: bool) -> str:
+def device_name(processor: bool) -> str:
+    """Where MLX computes, in words."""
     if processor:
         return "on the processor"
     return "on Metal" if sys.platform == "darwin" else "on CUDA"
@@ -266,7 +276,8 @@ def _foresee(training: Training, settings: TrainingSettings) -> Reach | None:
     return reached
 
 
-def _identity(settings: TrainingSettings, data: Path, model: Path) -> Identity:
+def identify(settings: TrainingSettings, data: Path, model: Path) -> Identity:
+    """What a checkpoint is valid for."""
     from hegelion_core.training.checkpoint import Identity
 
     # Where the learning rate falls, the number of steps decides what each of them does.

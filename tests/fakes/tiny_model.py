@@ -1,4 +1,4 @@
-"""A random two-layer Llama, 64 wide, with a byte-level tokenizer, saved as a model folder that mlx-lm loads.
+"""A random two-layer Llama (or Qwen), 64 wide, with a byte-level tokenizer, saved as a model folder that mlx-lm loads.
 
 It says nothing that makes sense, but it loads, generates and trains in milliseconds, without a network.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,13 +38,18 @@ THINKING = (
 """As DeepSeek-R1-Distill-Qwen's: a bare system text, an opened <think>, and all before </think> is dropped."""
 
 
-def make_tiny_model(folder: Path, *, seed: int = 0, thinking: bool = False) -> Path:
+Kind = Literal["llama", "qwen2", "qwen3"]
+_CLASSES: dict[Kind, str] = {"llama": "LlamaForCausalLM", "qwen2": "Qwen2ForCausalLM", "qwen3": "Qwen3ForCausalLM"}
+
+
+def make_tiny_model(folder: Path, *, seed: int = 0, thinking: bool = False, kind: Kind = "llama") -> Path:
     """Write the model into ``folder`` (made if need be) and return it.
 
     Args:
         folder: where the model is written.
         seed: seed of the random weights.
         thinking: special tokens, begin token and chat template as DeepSeek-R1-Distill-Qwen's; otherwise ChatML.
+        kind: of the layers: Qwen2's have biases, Qwen3's norms of queries and keys.
     """
     folder.mkdir(parents=True, exist_ok=True)
     if thinking:
@@ -69,13 +75,14 @@ def make_tiny_model(folder: Path, *, seed: int = 0, thinking: bool = False) -> P
     _write(
         folder / "config.json",
         {
-            "architectures": ["LlamaForCausalLM"],
-            "model_type": "llama",
+            "architectures": [_CLASSES[kind]],
+            "model_type": kind,
             "hidden_size": WIDTH,
             "intermediate_size": HIDDEN,
             "num_hidden_layers": LAYERS,
             "num_attention_heads": HEADS,
             "num_key_value_heads": KV_HEADS,
+            "head_dim": WIDTH // HEADS,
             "rms_norm_eps": 1e-5,
             "rope_theta": 10_000.0,
             "max_position_embeddings": 4096,
@@ -85,7 +92,7 @@ def make_tiny_model(folder: Path, *, seed: int = 0, thinking: bool = False) -> P
             "eos_token_id": tokenizer.token_to_id(end),
         },
     )
-    save_file(_weights(vocabulary, seed), folder / "model.safetensors", metadata={"format": "mlx"})
+    save_file(_weights(vocabulary, seed, kind), folder / "model.safetensors", metadata={"format": "mlx"})
     return folder
 
 
@@ -103,7 +110,7 @@ def _byte_level(special: list[str], plain: list[str], begin: str | None) -> Toke
     return tokenizer
 
 
-def _weights(vocabulary: int, seed: int) -> dict[str, NDArray[np.float32]]:
+def _weights(vocabulary: int, seed: int, kind: Kind) -> dict[str, NDArray[np.float32]]:
     random = np.random.default_rng(seed)
     keys = WIDTH // HEADS * KV_HEADS
 
@@ -125,6 +132,10 @@ def _weights(vocabulary: int, seed: int) -> dict[str, NDArray[np.float32]]:
             f"{layer}.input_layernorm.weight": ones,
             f"{layer}.post_attention_layernorm.weight": ones,
         }
+        for name in "qkv" if kind == "qwen2" else "":
+            weights[f"{layer}.self_attn.{name}_proj.bias"] = normal(WIDTH if name == "q" else keys)
+        for name in "qk" if kind == "qwen3" else "":
+            weights[f"{layer}.self_attn.{name}_norm.weight"] = 1 + normal(WIDTH // HEADS)
     return weights
 
 

@@ -167,7 +167,7 @@ def test_more_steps_of_a_falling_rate_are_another_training(tmp_path: Path, stude
     data.touch()
 
     def identity(schedule: str, iters: int) -> str:
-        return worker._identity(settings(lr_schedule=schedule, iters=iters), data, student).settings
+        return worker.identify(settings(lr_schedule=schedule, iters=iters), data, student).settings
 
     assert identity("constant", 5) == identity("constant", 6)
     assert identity("cosine", 5) != identity("cosine", 6)

@@ -116,7 +116,7 @@ def test_a_stop_during_validation_saves_and_the_validation_is_made_up_for(
 
     with monkeypatch.context() as patched:
         patched.setattr(loop, "evaluate", evaluate)
-        parts.train(stop=lambda: len(asked) == 2)
+        parts.train(stop=lambda: len(asked) == 3)  # the first batch, before the first step, then the first that is due
     state = json.loads((parts.run.checkpoints / "latest" / "state.json").read_text())
     assert (state["step"], state["pending"]["step"]) == (3, 3)
     assert [line["step"] for line in metrics(parts.folder)] == [1, 2]

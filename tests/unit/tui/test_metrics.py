@@ -3,10 +3,12 @@ from __future__ import annotations
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from hegelion_tui.metrics import METRICS, Series, limits, thin
+from hegelion_tui.wording import training_progress
 from tests.tui.fake_operations import opened, step, training
 
 VALUES = st.lists(st.floats(-1e6, 1e6), max_size=300)
@@ -44,3 +46,17 @@ def test_share_is_in_percent_beside_its_target() -> None:
     assert [x for x, _ in share.points] == [x for x, _ in target.points] == [12.0, 24.0]
     assert [y for _, y in share.points] == pytest.approx([2.5, 2.0])
     assert [y for _, y in target.points] == pytest.approx([2.0, 2.0])
+
+
+def test_the_standard_trainer_has_no_target_and_a_flat_lambda() -> None:
+    plan = replace(training(iters=24)[-1], target_s=0.0)
+    plain = [replace(step(n), s=0.5, lambda_before=0.0, lambda_after=0.0) for n in (12, 24)]
+    state = fold([*opened(), plan, *plain])
+    share, target = METRICS[1].series(state)
+    assert (len(share.points), target.points) == (2, [])
+    (lam,) = METRICS[2].series(state)
+    assert limits([lam]) == (-1.0, 1.0)
+    line = training_progress(state, 0.0, 120)
+    assert line is not None
+    assert "S 50.00%" in line.plain
+    assert "S*" not in line.plain

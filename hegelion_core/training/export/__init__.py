@@ -1,0 +1,1 @@
+"""A trained adapter in the forms that other programs read: PEFT, one fused model, GGUF."""

@@ -1,0 +1,17 @@
+"""``python -m hegelion_core.training.mlx_scu_trainer``: the operations guide's name for ``hegelion-console train``."""
+
+from __future__ import annotations
+
+import sys
+
+
+def main() -> int:
+    """Run the command with this process's arguments; returns its exit code."""
+    from hegelion_core.commands.entry import run
+    from hegelion_core.commands.stage import train
+
+    return run(sys.argv[1:], train, "python -m hegelion_core.training.mlx_scu_trainer")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
