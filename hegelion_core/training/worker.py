@@ -296,6 +296,9 @@ def _foresee(training: Training, settings: TrainingSettings) -> Reach | None:
     if training.progress.step > 0:
         return None
     start, reached = training.reach()
+    if settings.lambda_init == 0 or settings.scu_update_freq > settings.iters:
+        _say(reachability.uncontrolled_statement(reached, settings.lambda_init))
+        return reached
     _say(
         reachability.statement(
             start,
@@ -304,8 +307,6 @@ def _foresee(training: Training, settings: TrainingSettings) -> Reach | None:
             bounds=training.law.lambda_bounds,
             published=settings.scu_law == "published",
         )
-        if settings.lambda_init > 0
-        else reachability.plain_statement(reached)
     )
     return reached
 

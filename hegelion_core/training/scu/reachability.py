@@ -72,11 +72,14 @@ def reach(start: Start, rates: Iterable[float]) -> Reach:
     return Reach(floor, expected, ceiling, target_step)
 
 
-def plain_statement(reached: Reach) -> str:
-    """One line for people, where λ is 0."""
+def uncontrolled_statement(reached: Reach, lam: float) -> str:
+    """One line for people, where λ never moves."""
+    kind = (
+        "λ is 0, so this is plain LoRA" if lam == 0 else f"λ stays {lam:g}, since no update comes before the last step"
+    )
     return (
-        f"SCU: λ is 0, so this is plain LoRA; S is measured, not held. It is {reached.floor:.2%} at the start and may "
-        f"get to about {reached.expected:.2%}, {reached.ceiling:.2%} at most."
+        f"SCU: {kind}; S is measured, not held. It is {reached.floor:.2%} at the start and may get to about "
+        f"{reached.expected:.2%} without a pull, {reached.ceiling:.2%} at most."
     )
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hegelion_core.training.scu.measures import Prior, param_bpt, share
-from hegelion_core.training.scu.reachability import Reach, Start, plain_statement, reach, statement
+from hegelion_core.training.scu.reachability import Reach, Start, reach, statement, uncontrolled_statement
 
 START = Start(Prior(0.01, 50_000), target_s=0.02, trainable=100_000, initial_sum_sq=0.0, data_bpt=2.0)
 RATES = [2e-4] * 500
@@ -83,4 +83,5 @@ def test_the_statement_says_what_will_happen() -> None:
     assert "may not be reached" in said(replace(START, target_s=0.9 * ceiling))
     assert "below that start" in said(replace(START, initial_sum_sq=100.0))
     assert "S will swing around it" in said(replace(START, target_s=1e-4))
-    assert "plain LoRA" in plain_statement(Reach(0.0, 0.1, 0.2, None))
+    assert "plain LoRA" in uncontrolled_statement(Reach(0.0, 0.1, 0.2, None), 0.0)
+    assert "λ stays 3," in uncontrolled_statement(Reach(0.0, 0.1, 0.2, None), 3.0)
