@@ -147,10 +147,10 @@ def test_the_time_is_linear(unit: str) -> None:
     def seconds(size: int) -> float:
         text = (unit * (size // len(unit) + 1))[:size]
         best = float("inf")
-        for _ in range(3):
-            begun = time.perf_counter()
+        for _ in range(5):
+            begun = time.process_time()
             redact(text)
-            best = min(best, time.perf_counter() - begun)
+            best = min(best, time.process_time() - begun)
         return best
 
-    assert seconds(400_000) < max(0.05, 40 * seconds(40_000))  # quadratic: 100 times as long
+    assert seconds(400_000) < max(0.1, 50 * seconds(40_000))  # quadratic: 100 times as long
