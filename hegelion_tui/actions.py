@@ -21,9 +21,20 @@ class Action:
     rank: int = 0
     """Where it stands when the footer is short of room, 1 the last to go; 0: not in the footer."""
 
+    first: bool = False
+    """Whether its key is looked at before what has the keyboard gets it."""
+
     @property
     def binding(self) -> BindingType:
-        return Binding(self.keys, self.name, self.label, key_display=self.shown, id=self.name, tooltip=self.help)
+        return Binding(
+            self.keys,
+            self.name,
+            self.label,
+            key_display=self.shown,
+            id=self.name,
+            tooltip=self.help,
+            priority=self.first,
+        )
 
 
 ACTIONS: tuple[Action, ...] = (
@@ -36,6 +47,8 @@ ACTIONS: tuple[Action, ...] = (
     Action("fewer_instances", "minus", "-", "Fewer", "One generator instance fewer.", 8),
     Action("stop", "s", "s", "Stop", "Stop what runs; everything made so far is kept.", 4),
     Action("maximise", "m", "m", "Zoom", "Give the focused pane the whole screen, and back.", 9),
+    Action("beside", "vertical_line", "|", "Beside", "Put the pane beside the one before it, and back."),
+    Action("merge", "i", "i", "Merge logs", "Show the generators' logs as one, by time, and back."),
     Action("next_metric", "x", "x", "Metric", "Chart the next metric: loss, S, λ, bits."),
     Action("next_pane", "tab", "tab", "Next pane", "Go to the next pane."),
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
@@ -84,8 +97,26 @@ SAMPLE_KEYS = (
 )
 """Keys that its table has by itself, for the help."""
 
+LOG_ACTIONS: tuple[Action, ...] = (
+    Action("search", "slash", "/", "Search", "Log: search the whole log for a regular expression."),
+    Action("next_match", "n", "n", "Next match", "Log: go to the next match."),
+    Action("previous_match", "N", "N", "Previous match", "Log: go to the match before."),
+    Action("filter", "f,ampersand", "f", "Filter", "Log: show only the lines that match a regular expression."),
+    Action("wrap", "w", "w", "Wrap", "Log: wrap long lines, or scroll sideways with ← and →."),
+    Action(
+        "copy", "y", "y", "Copy", "Log: copy what is selected (drag, or shift and arrows), else what is on the screen."
+    ),
+    Action("select_up", "shift+up", "shift+↑", "Select up", "Log: select a line, and then the one above it."),
+    Action("select_down", "shift+down", "shift+↓", "Select down", "Log: select a line, and then the one below it."),
+    Action(
+        "clear", "escape", "esc", "Clear", "Log: undo, one by one: the selection, the search, the filter.", first=True
+    ),
+)
+"""What a focused log can do; ``LogPane.action_<name>`` does it."""
+
 SCROLLING = (
-    ("↑ ↓ PgUp PgDn", "Scroll a log; following stops, and the pane counts what is new."),
-    ("End", "Follow the log again."),
+    ("↑ ↓ PgUp PgDn", "Scroll a log, also j k b space; following stops, and the pane counts what is new."),
+    ("Home <", "Go to the first line of the file."),
+    ("End > G", "Follow the log again."),
 )
 """Keys that panes have by themselves, for the help."""

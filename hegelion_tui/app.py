@@ -22,7 +22,9 @@ from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SAMPLE_ACTIONS
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SAMPLE_ACTIONS
+from hegelion_tui.logs.clipboard import copy_with_programs
+from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
     QuitRequested,
     SamplesDecided,
@@ -102,7 +104,20 @@ class ConsoleApp(App[int]):
         for action in CHART_ACTIONS if where is self._main else ():
             run = partial(self.run_action, action.name, chart)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+        if isinstance(log := self._main.active_pane, LogPane):
+            for action in LOG_ACTIONS:
+                run = partial(self.run_action, action.name, log)
+                yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
         yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
+
+    def copy_to_clipboard(self, text: str) -> None:
+        """Through the terminal (OSC 52), and through the programs that there are for it."""
+        super().copy_to_clipboard(text)
+        self._copy_with_programs(text)
+
+    @work(exclusive=True, group="clipboard", exit_on_error=False)
+    async def _copy_with_programs(self, text: str) -> None:
+        await copy_with_programs(text)
 
     # What happens comes in as messages
 

@@ -12,7 +12,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
 
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SCROLLING, Action
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SCROLLING, Action
 
 _ABOUT = (
     "The run lives in a core of its own: closing this screen does not end it, and opening the console again shows it "
@@ -26,7 +26,9 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]
 
     def __init__(
-        self, actions: Sequence[Action] = (*ACTIONS, *CHART_ACTIONS), keys: Sequence[tuple[str, str]] = SCROLLING
+        self,
+        actions: Sequence[Action] = (*ACTIONS, *LOG_ACTIONS, *CHART_ACTIONS),
+        keys: Sequence[tuple[str, str]] = SCROLLING,
     ) -> None:
         """``keys`` are those that widgets have by themselves."""
         super().__init__()

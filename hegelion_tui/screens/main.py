@@ -31,6 +31,7 @@ from hegelion_tui.widgets.lines import (
     Stages,
     TrainingProgress,
 )
+from hegelion_tui.widgets.pane import Pane
 
 
 class MainScreen(Screen[None]):
@@ -97,8 +98,23 @@ class MainScreen(Screen[None]):
         self.post_message(QuitRequested())
 
     def action_maximise(self) -> None:
-        self.toggle_class("-maximised")
+        self.set_class(not self.has_class("-maximised"), "-maximised")
+        self.remove_class("-beside")
         self.query_one(Deck).active.take_focus()
+
+    @property
+    def active_pane(self) -> Pane:
+        """The pane that the keyboard belongs to."""
+        return self.query_one(Deck).active
+
+    def action_beside(self) -> None:
+        self.set_class(not self.has_class("-beside"), "-beside", "-maximised")
+        deck = self.query_one(Deck)
+        deck.active.take_focus()
+        self.call_after_refresh(deck.lay_out)
+
+    async def action_merge(self) -> None:
+        await self.query_one(Deck).merge()
 
     def action_next_metric(self) -> None:
         self.query_one(ChartPane).next_metric()

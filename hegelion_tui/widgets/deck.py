@@ -11,8 +11,9 @@ from textual.widgets import Static
 from hegelion_core.run_state import InstanceState, RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import wording
+from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.widgets.chart import ChartPane
-from hegelion_tui.widgets.pane import LogPane, Pane, PaneChosen
+from hegelion_tui.widgets.pane import Pane, PaneChosen
 
 MIN_WIDTH, MIN_HEIGHT = 46, 8
 """Cells that a generator's pane has at the least; beyond, the grid scrolls."""
@@ -63,13 +64,16 @@ class Deck(Vertical):
         self._place = place
         self._chosen = False
         self.active_id = "generator-1"
+        self.second_id = "train"
+        """The pane that was active before: the one that stands beside the active one."""
 
     def compose(self) -> ComposeResult:
         yield HorizontalScroll(id="tabs", can_focus=False)
         with Grid(id="generators"):
             yield self._generator(1)
+        yield Vertical(id="merged-row")
         with Horizontal(id="below"):
-            yield LogPane("training", self._place.train_log, "train", "The log of training will stand here.")
+            yield LogPane("training", [self._place.train_log], "train", "The log of training will stand here.")
             yield ChartPane(self._place, id="chart").data_bind(Deck.state)
             yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
 
@@ -84,7 +88,12 @@ class Deck(Vertical):
     @property
     def panes(self) -> list[Pane]:
         """The panes that there are now, in the order of their tabs."""
-        return [pane for pane in self.query(Pane) if pane.id != "summary" or wording.has_ended(self.state)]
+        return [pane for pane in self.query(Pane) if self._is_there(pane)]
+
+    def _is_there(self, pane: Pane) -> bool:
+        if pane.id == "summary":
+            return wording.has_ended(self.state)
+        return not (self.has_class("-merged") and (pane.id or "").startswith("generator-"))
 
     @property
     def active(self) -> Pane:
@@ -100,6 +109,29 @@ class Deck(Vertical):
         """Go ``by`` panes on, round the end."""
         panes = self.panes
         self.choose(panes[(panes.index(self.active) + by) % len(panes)].id or "")
+
+    async def merge(self) -> None:
+        """Show the generators' logs as one, ordered by time, or each by itself again."""
+        self.toggle_class("-merged")
+        await self._match_merged()
+        await self._refresh_tabs()
+        self.choose("merged" if self.has_class("-merged") else "generator-1")
+
+    async def _match_merged(self) -> None:
+        """The merged pane, if it is wanted, has a log for each of the generators' panes."""
+        row = self.query_one("#merged-row")
+        paths = [path for pane in self._generators for path in pane.paths]
+        there = [pane for pane in row.query(LogPane) if pane.paths == paths and self.has_class("-merged")]
+        if there:
+            return
+        await row.remove_children()
+        if self.has_class("-merged"):
+            title = f"generators 1 to {len(paths)}, by time" if len(paths) > 1 else "generator 1"
+            await row.mount(LogPane(title, paths, "merged", wording.empty_generator(self.state)))
+
+    @property
+    def _generators(self) -> list[LogPane]:
+        return list(self.query_one("#generators").query(LogPane))
 
     async def watch_state(self, before: RunState, after: RunState) -> None:
         if not self.is_mounted:
@@ -147,7 +179,8 @@ class Deck(Vertical):
             self._activate("train")
 
     def _activate(self, pane_id: str) -> None:
-        self.active_id = pane_id
+        if pane_id != self.active_id:
+            self.active_id, self.second_id = pane_id, self.active_id
         self._mark_active()
         self.call_after_refresh(self._focus_active)  # a hidden pane can take the keyboard only when it is shown
 
@@ -156,12 +189,16 @@ class Deck(Vertical):
 
     def _mark_active(self) -> None:
         active = self.active
+        others = [pane for pane in self.panes if pane is not active]
+        second = next((pane for pane in others if pane.id == self.second_id), others[0] if others else active)
         for pane in self.query(Pane):
             pane.set_class(pane is active, "-active")
+            pane.set_class(pane is second, "-second")
         for tab in self.query(Tab):
             tab.set_class(tab.pane_id == active.id, "-active")
-        for row in (self.query_one("#generators"), self.query_one("#below")):
+        for row in (self.query_one("#generators"), self.query_one("#merged-row"), self.query_one("#below")):
             row.set_class(active.parent is row, "-active")
+            row.set_class(second.parent is row, "-second")
         self.call_after_refresh(self.lay_out)
 
     async def _match_generators(self, state: RunState) -> None:
@@ -175,17 +212,18 @@ class Deck(Vertical):
         for pane in there[count:]:
             await pane.remove()
         await grid.mount_all([self._generator(number) for number in range(len(there) + 1, count + 1)])
+        await self._match_merged()
         await self._refresh_tabs()
         self._mark_active()
 
     def _generator(self, number: int) -> LogPane:
         path = self._place.generator_log(number)
-        return LogPane(f"generator {number}", path, f"generator-{number}", wording.empty_generator(self.state))
+        return LogPane(f"generator {number}", [path], f"generator-{number}", wording.empty_generator(self.state))
 
     def _title_generators(self) -> None:
         for number, pane in enumerate(self.query_one("#generators").query(LogPane), start=1):
             state = self.state.instances.get(number, InstanceState())
-            pane.border_title = wording.instance(number, state, self.now)
+            pane.heading = wording.instance(number, state, self.now)
             pane.empty = wording.empty_generator(self.state)
 
     async def _refresh_tabs(self) -> None:

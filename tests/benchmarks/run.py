@@ -1,7 +1,7 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, training, chart, blas,
-demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, console, training, chart,
+blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
 ``python -m tests.benchmarks.fault_run``.
 """
 
@@ -22,6 +22,7 @@ import psutil
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
 from tests.benchmarks import chart, generation, requests, sample_files, training
+from tests.benchmarks.console import flood
 
 BIN = Path(sys.executable).parent
 MIB = 1 << 20
@@ -101,6 +102,12 @@ def samples() -> None:
         row(*cells)
 
 
+def console() -> None:
+    """The console while eight processes flood their logs."""
+    for cells in flood():
+        row(*cells)
+
+
 def generate() -> None:
     """How fast many instances are, what the core spends, and what the real Kimi Code sends."""
     for cells in (*generation.rate(), *generation.first_request(), *requests.request_size()):
@@ -172,6 +179,7 @@ BENCHMARKS = {
     "events": events,
     "samples": samples,
     "generate": generate,
+    "console": console,
     "training": train,
     "chart": chart_updates,
     "blas": blas,

@@ -9,14 +9,15 @@ from hegelion_core.errors import UserError
 from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Level, Pressure
 from hegelion_core.workspace import Workspace
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS
 from hegelion_tui.app import ConsoleApp, PressureRead
+from hegelion_tui.logs.pane import LogPane
+from hegelion_tui.logs.view import LogView
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Question
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
-from hegelion_tui.widgets.pane import LogPane
 from tests.tui.fake_operations import FakeOperations, answered, ended, generating, opened, step, training
 from tests.tui.screen_text import text_of, until, until_shown
 
@@ -63,7 +64,10 @@ async def test_keys_ask_the_core(run: FakeOperations, key: str, request_: tuple[
 def test_every_action_of_the_table_is_there_once() -> None:
     for action in ACTIONS:
         assert callable(getattr(MainScreen, f"action_{action.name}"))
-    keys = [key for action in ACTIONS for key in action.keys.split(",")]
+    for action in LOG_ACTIONS:
+        assert callable(getattr(LogPane, f"action_{action.name}"))
+    keys = [key for action in (*ACTIONS, *LOG_ACTIONS) for key in action.keys.split(",")]
+    keys += [key for binding in LogView.BINDINGS if isinstance(binding, tuple) for key in binding[0].split(",")]
     assert len(keys) == len(set(keys))
     ranks = [action.rank for action in ACTIONS if action.rank]
     assert sorted(ranks) == list(range(1, len(ranks) + 1))
@@ -140,6 +144,57 @@ async def test_maximise_gives_the_focused_pane_the_screen_and_back(run: FakeOper
         assert app.screen.query_one("#generator-2").size.width > 150
         await pilot.press("m")
         await until_shown(pilot, "╭─ training ")
+
+
+def write_logs(run: FakeOperations, count: int) -> None:
+    run.place.logs.mkdir(parents=True)
+    for number in range(1, count + 1):
+        run.place.generator_log(number).write_text(f"10:00:0{number} from {number}\n10:01:0{number} again {number}\n")
+
+
+async def test_the_generators_logs_are_merged_and_apart_again(run: FakeOperations) -> None:
+    write_logs(run, 3)
+    run.feed(*generating(2))
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "10:01:02 again 2")
+        await pilot.press("i")
+        text = await until_shown(pilot, "generators 1 to 2, by time", "2│ 10:01:02 again 2")
+        assert text.index("2│ 10:00:02 from 2") < text.index("1│ 10:01:01 again 1")
+        await until(pilot, lambda: app.focused is app.screen.query_one("#merged LogView"))
+        run.feed(e.InstancesScaled(count=3))
+        await until_shown(pilot, "generators 1 to 3, by time", "3│ 10:01:03 again 3")
+        await pilot.press("i")
+        await until(pilot, lambda: "│ 10:01:03 again 3" in text_of(app) and "by time" not in text_of(app))
+
+
+@pytest.mark.parametrize("size", [SMALL, WIDE, (60, 20)])
+async def test_two_panes_beside_each_other(run: FakeOperations, size: tuple[int, int]) -> None:
+    write_logs(run, 2)
+    run.feed(*generating(2))
+    app = console(run)
+    async with app.run_test(size=size, notifications=True) as pilot:
+        await until_shown(pilot, "10:01:01 again 1")
+        await pilot.press("tab", "tab", "vertical_line")
+        shown = ("╭─ generator 2 ", "╭─ training ")
+        await until_shown(pilot, *shown)
+        first, second = (app.screen.query_one(name) for name in ("#generator-2", "#train"))
+        await until(pilot, lambda: 0 < first.region.right <= second.region.x and first.region.y == second.region.y)
+        assert abs(first.region.width - second.region.width) <= 1
+        assert not app.screen.query_one("#generator-1").region
+        await pilot.press("vertical_line")
+        await until(pilot, lambda: all(text in text_of(app) for text in shown) == (size == WIDE))
+
+
+async def test_keys_of_a_log_work_in_the_pane_that_has_the_keyboard(run: FakeOperations) -> None:
+    write_logs(run, 2)
+    run.feed(*generating(2))
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        await until_shown(pilot, "10:01:02 again 2")
+        await pilot.press("tab", "slash", *"grete", "enter")
+        await until_shown(pilot, "no match for grete")
+        assert run.asked == [], "what is typed into the prompt starts nothing"
 
 
 async def test_chart_draws_loss_and_turns_to_the_next_metric(run: FakeOperations) -> None:
@@ -317,9 +372,9 @@ def console_of(app: object) -> ConsoleApp:
 
 async def test_help_is_made_from_the_table(run: FakeOperations) -> None:
     app = console(run)
-    async with app.run_test(size=WIDE, notifications=True) as pilot:
+    async with app.run_test(size=(160, 70), notifications=True) as pilot:
         await pilot.press("question_mark")
-        await until_shown(pilot, *(action.help for action in (*ACTIONS, *CHART_ACTIONS)))
+        await until_shown(pilot, *(action.help for action in (*ACTIONS, *LOG_ACTIONS, *CHART_ACTIONS)))
         await pilot.press("escape")
         await until(pilot, lambda: not isinstance(app.screen, HelpScreen))
 
@@ -328,9 +383,8 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
-        assert set(commands) == {f"{action.label} ({action.shown})" for action in (*ACTIONS, *CHART_ACTIONS)} | {
-            "Theme"
-        }
+        table = (*ACTIONS, *LOG_ACTIONS, *CHART_ACTIONS)
+        assert set(commands) == {f"{action.label} ({action.shown})" for action in table} | {"Theme"}
         await pilot.press("ctrl+p")
         await until_shown(pilot, "Search for commands")
         await pilot.press(*"convert")
