@@ -75,7 +75,6 @@ class LogPane(Pane):
         self.trouble = ""
         self._filter: Pattern | None = None
         self._hunt: Hunt | None = None
-        self._counting = False
         self._tick = 0
         self._note = ""
         self._foot = ""
@@ -110,7 +109,7 @@ class LogPane(Pane):
             name = Path(str(error.filename or self.volume.files[0].path)).name
             self.trouble = f"{printable(name)}: cannot be read ({error.strerror})."
         self.view.empty = self.trouble or self.empty
-        if self._hunt is not None and not self._counting and self._hunt.behind:
+        if self._hunt is not None and not self._hunt.counting and self._hunt.behind:
             self._count()
 
     def on_unmount(self) -> None:
@@ -154,7 +153,7 @@ class LogPane(Pane):
         if (hunt := self._hunt) is None:
             return "filtering" if self.view.reading else ""
         total = f"{hunt.total:,}"
-        if hunt.behind and self._counting and hunt.share < 0.99:
+        if hunt.behind and hunt.counting and hunt.share < 0.99:
             return f"/ {total} so far, {hunt.share:.0%} counted"
         return f"/ {self._ordinal:,} of {total}" if self._ordinal else f"/ {total} match{'es' if total != '1' else ''}"
 
@@ -277,12 +276,12 @@ class LogPane(Pane):
         self._show_title()
         self._search_for(self._hunt.pattern if self._hunt else None)
 
-    @work(exclusive=True, group="count")
+    @work(group="count")
     async def _count(self) -> None:
         hunt = self._hunt
-        if hunt is None:
+        if hunt is None or hunt.counting:
             return
-        self._counting = True
+        hunt.counting = True  # one thread at a time; one that was given up ends by itself
         try:
             while not await asyncio.to_thread(hunt.advance, SLICE) and not hunt.cancelled:
                 self._show_foot()
@@ -294,7 +293,7 @@ class LogPane(Pane):
                 self._search_for(None)
                 self._say(f"bad pattern: {error}")
         finally:
-            self._counting = False
+            hunt.counting = False
         self._show_foot()
 
     @work(exclusive=True, group="seek")

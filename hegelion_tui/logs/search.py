@@ -91,6 +91,8 @@ class Hunt:
         self.pattern = pattern
         self.cancelled = False
         """Set from another thread, to end a search that is under way."""
+        self.counting = False
+        """Whether a thread is at it: ``advance`` is for one at a time."""
         self._keep = keep
         self._closed: list[array[int]] = [array("L") for _ in volume.files]
         self._open = [(0, 0, 0)] * len(volume.files)  # size of the file, matches and blocks beyond the closed ones
