@@ -53,7 +53,7 @@ def collect(place: Workspace, folder: RunFolder, now: float, *, ended: e.RunEnde
         curves=_curves(folder, history.state),
         examples=tuple(_examples(_sample_file(folder, history.state))),
         evaluation=_evaluation(folder.evaluation),
-        settings=tuple(_settings(folder.settings, redact)),
+        settings=tuple(_settings(folder.settings, lambda value: redact(value).removeprefix(f"{place.root}/"))),
         environment=tuple(_environment(history)),
     )
 
@@ -132,7 +132,7 @@ def _evaluation(path: Path) -> Evaluation | None:
         return None
 
 
-def _settings(path: Path, redact: Callable[[str], str]) -> Iterator[Setting]:
+def _settings(path: Path, shown: Callable[[str], str]) -> Iterator[Setting]:
     from hegelion_core.settings import Settings  # pydantic: slow to import
 
     try:
@@ -147,7 +147,7 @@ def _settings(path: Path, redact: Callable[[str], str]) -> Iterator[Setting]:
         for name, value in values.items() if isinstance(values, dict) else ():
             meaning = (fields[name].description or "") if name in fields else ""
             changed = usual.get(section, {}).get(name) != value
-            yield Setting(f"{section}.{name}", redact(_value(value)), meaning, changed)
+            yield Setting(f"{section}.{name}", shown(_value(value)), meaning, changed)
 
 
 def _value(value: object) -> str:
@@ -159,7 +159,7 @@ def _value(value: object) -> str:
 def _environment(history: History) -> Iterator[tuple[str, str]]:
     """The machine on which the page is written: names of people and machines are left out."""
     if history.state.plan is not None:
-        yield "trained on", history.state.plan.device
+        yield "trained", history.state.plan.device
     yield "run by", f"hegelion-console {history.version}" if history.version else "unknown"
     yield "page written by", f"hegelion-console {__version__}, Python {platform.python_version()}"
     yield "system", f"{platform.system()} {platform.machine()}"

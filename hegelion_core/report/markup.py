@@ -7,8 +7,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 _WITHOUT_END = frozenset({"meta"})
-_UNWANTED = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t"}
-"""Control characters, which no HTML document may hold."""
+_REPLACED = {code: "\N{REPLACEMENT CHARACTER}" for code in (*range(32), *range(127, 160)) if chr(code) not in "\n\t\r"}
+_UNWANTED: dict[int, str | None] = {**_REPLACED, ord("\r"): None}
+"""Control characters, which no HTML document may hold, and what stands for them."""
 
 
 @dataclass(frozen=True, slots=True)

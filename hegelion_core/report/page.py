@@ -258,7 +258,7 @@ def _evaluation(report: Report) -> Node:
         _card(f"Complete traces in {_counted(len(found.results), 'answer')}", _before_after(*shares, "{:.0%}", 1.0)),
         below=[
             element(
-                "p", f"{found.student}, alone (base) and with the adapter. Training saw none of this.", class_="note"
+                "p", f"{_student(report)}, alone (base) and with the adapter. Training saw none of this.", class_="note"
             ),
             *answers,
             element("p", f"{rest:,} more in {report.state.evaluation.path if report.state.evaluation else 'the run'}")
