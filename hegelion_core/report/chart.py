@@ -15,7 +15,7 @@ Role = Literal["raw", "main", "second", "target"]
 """How a series is drawn: faint, in the accent, in the second colour, dashed."""
 
 _WIDTH, _HEIGHT = 640.0, 260.0
-_LEFT, _RIGHT, _TOP, _BOTTOM = 56.0, 12.0, 10.0, 40.0
+_LEFT, _RIGHT, _TOP, _BOTTOM = 70.0, 12.0, 10.0, 40.0
 _MOST_DOTS = 60
 """Points that are marked one by one; of more, the line tells."""
 

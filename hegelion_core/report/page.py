@@ -80,7 +80,11 @@ def _header(report: Report, title: str) -> Node:
         element("p", f"Run {state.run_id}{' (demo)' if state.demo else ''}, prompts from {state.source}"),
         element("p", f"{began} to {ended}", f", opened {state.openings} times" if state.openings > 1 else None),
         element("p", element("span", word, class_=f"outcome {kind}"), f" {state.error} {state.hint}".rstrip()),
-        element("ul", *(_stage(name, stage) for name, stage in state.stages.items()), class_="stages"),
+        element(
+            "ul",
+            *(_stage(name, stage, at_work=report.at_work) for name, stage in state.stages.items()),
+            class_="stages",
+        ),
     )
 
 
@@ -103,8 +107,9 @@ def _outcome(report: Report) -> tuple[str, str]:
             return "✗ Ended in an error.", "bad"
 
 
-def _stage(name: str, stage: StageState) -> Node:
-    glyph, kind = _GLYPHS[stage.status]
+def _stage(name: str, stage: StageState, *, at_work: bool) -> Node:
+    status = "stopped" if stage.status == "running" and not at_work else stage.status
+    glyph, kind = _GLYPHS[status]
     took = stage.ended - stage.started if stage.ended is not None and stage.started is not None else None
     facts = [duration(took)] if took is not None and took >= 0 and stage.status != "skipped" else []
     facts += [stage.detail] if stage.detail and stage.status in ("done", "skipped") else []
@@ -112,7 +117,7 @@ def _stage(name: str, stage: StageState) -> Node:
         "li",
         element("span", glyph, class_=kind or None),
         f" {name} ",
-        element("small", ", ".join(facts) or stage.status),
+        element("small", ", ".join(facts) or status),
     )
 
 

@@ -47,7 +47,8 @@ def loss(report: Report) -> Node | None:
     raw = curves.by_name["loss"]
     smooth = len(raw) >= _SMOOTH_FROM
     kept = [Mark(trained.kept_step, f"kept: step {trained.kept_step}")] if trained and trained.kept_step else []
-    smoothed = thinned(curves.smoothed("loss", 0.9)) if smooth else []
+    # A mean over some 5 % of the steps, whatever their number is.
+    smoothed = thinned(curves.smoothed("loss", 1 - 20 / len(raw))) if smooth else []
     return figure(
         "Loss",
         [

@@ -163,8 +163,12 @@ def test_a_run_that_only_generated_has_no_empty_sections() -> None:
 
 def test_a_run_whose_core_was_killed_says_so_and_one_at_work_too() -> None:
     events = [*opened(), *generated()[:-1]]
-    assert "ended without warning" in Page(page(report_of(events))).text
-    assert "At work" in Page(page(report_of(events, at_work=True))).text
+    killed = Page(page(report_of(events))).text
+    assert "ended without warning" in killed
+    assert "■ generate stopped" in killed
+    working = Page(page(report_of(events, at_work=True))).text
+    assert "At work" in working
+    assert "● generate running" in working
 
 
 def test_nothing_at_all_is_a_page_too() -> None:
