@@ -132,6 +132,7 @@ def test_the_report_of_this_end_is_told_and_not_that_of_an_earlier_one() -> None
     written = fold(
         [e.RunOpened(run_id="r", folder="/w/runs/r", target=1, teacher="t", student="s", source="p", core_pid=1)]
     )
-    written = fold([e.ReportWritten(path="/w/runs/r/report.html")], written)
+    counted = e.SamplesCounted(path="/w/samples", accepted=1)
+    written = fold([counted, e.ReportWritten(path="/w/runs/r/report.html")], written)
     assert "  report       runs/r/report.html" in told(written)
     assert "report.html" not in told(fold([e.WorkRequested(stages=("generate",))], written))
