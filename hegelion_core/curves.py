@@ -15,6 +15,8 @@ from typing import Literal
 
 import msgspec
 
+from hegelion_core.run_state import RunState
+
 Name = Literal["loss", "data_bpt", "param_bpt", "s", "lambda_after"]
 NAMES: tuple[Name, ...] = ("loss", "data_bpt", "param_bpt", "s", "lambda_after")
 Points = list[tuple[float, float]]
@@ -182,6 +184,23 @@ def of_rows(rows: Iterable[StepRow]) -> Curves:
         if row.validation is not None:
             curves.validation.append(row.step, row.validation)
     return curves
+
+
+def of_state(state: RunState) -> Curves:
+    """The curves of the steps that were reported: less than the metrics file has, and there without it."""
+    curves = of_rows(
+        StepRow(step.step, step.loss, step.data_bpt, step.param_bpt, step.s, step.lambda_after) for step in state.steps
+    )
+    for value in state.validations:
+        curves.validation.append(value.step, value.loss)
+    return curves
+
+
+def add_baseline(curves: Curves, state: RunState) -> None:
+    """Add the validation loss before the first step, which is no step's and so not in the metrics file."""
+    before = [value.loss for value in state.validations if value.step == 0]
+    if before and curves and 0.0 not in curves.validation.steps[:1]:
+        curves.validation = Curve([(0.0, before[-1]), *curves.validation])
 
 
 @dataclass(frozen=True)

@@ -395,6 +395,12 @@ class EvaluationFinished(Event, frozen=True):
     adapter_traces: float
 
 
+class ReportWritten(Event, frozen=True):
+    """A page that tells the run in pictures was written; just before ``RunEnded``."""
+
+    path: str
+
+
 class WorkerFailed(Event, frozen=True):
     """A child process of ours ended in an error that a user can mend."""
 
@@ -445,6 +451,7 @@ AnyEvent = (
     | TrainingFinished
     | EvaluationProgressed
     | EvaluationFinished
+    | ReportWritten
     | WorkerFailed
     | UnknownEvent
 )

@@ -96,7 +96,15 @@ def _work_requested(state: RunState, event: e.WorkRequested) -> RunState:
         for name, stage in state.stages.items()
     }
     return replace(
-        state, requested=event.stages, active=True, exit_code=None, error="", hint="", stages=stages, checks=()
+        state,
+        requested=event.stages,
+        active=True,
+        exit_code=None,
+        error="",
+        hint="",
+        stages=stages,
+        checks=(),
+        report="",
     )
 
 
@@ -348,6 +356,11 @@ def _evaluation_progressed(state: RunState, event: e.EvaluationProgressed) -> Ru
 @_on(e.EvaluationFinished)
 def _evaluation_finished(state: RunState, event: e.EvaluationFinished) -> RunState:
     return replace(state, evaluation=event, evaluation_progress=None)
+
+
+@_on(e.ReportWritten)
+def _report_written(state: RunState, event: e.ReportWritten) -> RunState:
+    return replace(state, report=event.path)
 
 
 def _stage(

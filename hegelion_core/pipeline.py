@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Awaitable, Callable, Iterator, Sequence
+from pathlib import Path
 
 from hegelion_core import checklist, events, pressure, workspace
 from hegelion_core.completion import Completion
@@ -95,8 +96,26 @@ class Pipeline:
         except asyncio.CancelledError:
             code = ExitCode.INTERRUPTED
         finally:
-            self._log.publish(events.RunEnded(exit_code=code))
+            try:
+                await self._write_report(code)
+            finally:
+                self._log.publish(events.RunEnded(exit_code=code))
         return code
+
+    async def _write_report(self, code: ExitCode) -> None:
+        """Tell the run in pictures, where there is something to tell. It is no stage: nothing fails with it."""
+        state = self._log.state
+        if not (state.accepted or state.requests or state.steps or state.evaluation):
+            return
+        try:
+            path = await asyncio.to_thread(_report, self._place, self._run, code)
+        except asyncio.CancelledError:  # whoever stops twice does not want to wait for it
+            return
+        except Exception as error:
+            told = events.NoticePosted(text=f"The report could not be written: {error}", level="warning")
+            self._log.publish(told)
+        else:
+            self._log.publish(events.ReportWritten(path=str(path)))
 
     async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
         if reason := self._completion.reason(stage, stages, self._log.state):
@@ -298,6 +317,12 @@ class Pipeline:
         finally:
             for path in pids:
                 path.unlink(missing_ok=True)
+
+
+def _report(place: Workspace, run: RunFolder, code: ExitCode) -> Path:
+    from hegelion_core.report.write import write  # only the end of a run needs it
+
+    return write(place, run, exit_code=code)
 
 
 def _no_smaller(sizes: Sizes, death: WorkerDied) -> UserError:

@@ -130,6 +130,9 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     evaluation_progress: e.EvaluationProgressed | None = None
     evaluation: e.EvaluationFinished | None = None
 
+    report: str = ""
+    """The page that was written when the work last ended."""
+
     @property
     def in_flight(self) -> int:
         """Calls that wait for the teacher."""

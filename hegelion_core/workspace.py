@@ -73,6 +73,11 @@ class Workspace:
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / run_id)
 
+    def all_runs(self) -> list[RunFolder]:
+        """The runs that have begun, the one that was at work last first."""
+        logs = [(log.stat().st_mtime, log.parent) for log in self.runs.glob("*/events.jsonl")]
+        return [RunFolder(path) for _, path in sorted(logs, reverse=True)]
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -129,6 +134,11 @@ class RunFolder:
     @property
     def evaluation(self) -> Path:
         return self.path / "evaluation.json"
+
+    @property
+    def report(self) -> Path:
+        """The page that tells the run in pictures."""
+        return self.path / "report.html"
 
     @property
     def spool(self) -> Path:
@@ -194,18 +204,19 @@ def sweep(folder: Path) -> None:
     """Remove what writers that were killed left beside the files that they meant to replace."""
     for path in folder.glob(".*"):
         found = re.fullmatch(r"\..+\.(\d+)\.(tmp|link|safetensors)", path.name)
-        if found and not _alive(int(found[1])):
+        if found and not alive(int(found[1])):
             path.unlink(missing_ok=True)
 
 
-def _alive(pid: int) -> bool:
+def alive(pid: int) -> bool:
+    """Whether a process of this id runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return True
+    return pid > 0
 
 
 def sync_folder(path: Path) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from hegelion_core.curves import Curve, Curves, Name, Points, StepRow, of_rows
-from hegelion_core.run_state import RunState
+from hegelion_core.curves import Curve, Curves, Name, Points
 
 Role = Literal["main", "raw", "second", "target", "earlier"]
 SMOOTHING: tuple[float, ...] = (0.0, 0.9, 0.98)
@@ -59,23 +58,6 @@ class Earlier:
 
     run_id: str
     curves: Curves
-
-
-def of_state(state: RunState) -> Curves:
-    """The curves of the steps that were reported: less than the metrics file has, and there without it."""
-    curves = of_rows(
-        StepRow(step.step, step.loss, step.data_bpt, step.param_bpt, step.s, step.lambda_after) for step in state.steps
-    )
-    for value in state.validations:
-        curves.validation.append(value.step, value.loss)
-    return curves
-
-
-def add_baseline(curves: Curves, state: RunState) -> None:
-    """Add the validation loss before the first step, which is no step's and so not in the metrics file."""
-    before = [value.loss for value in state.validations if value.step == 0]
-    if before and curves and 0.0 not in curves.validation.steps[:1]:
-        curves.validation = Curve([(0.0, before[-1]), *curves.validation])
 
 
 def bounds(curves: Curves) -> tuple[float, float]:

@@ -357,6 +357,8 @@ def summary(state: RunState, root: Path) -> Content:
         loss = f"loss {result.base_loss:.3f} → {result.adapter_loss:.3f}"
         traces = f"whole traces {result.base_traces:.0%} → {result.adapter_traces:.0%}"
         facts.append(("evaluation", f"{loss}, {traces}", _below(result.path, root)))
+    if state.report:
+        facts.append(("report", _below(state.report, root), ""))
     for name, what, path in facts:
         lines.append(Content.assemble((f"{name:<11}", MUTED), what))
         if path:

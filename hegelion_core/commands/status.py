@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import replay
 from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
 from hegelion_core.training.metrics import step_line
-from hegelion_core.workspace import RunFolder, Workspace
+from hegelion_core.workspace import RunFolder, Workspace, alive
 
 
 def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
@@ -25,16 +24,13 @@ def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
         UserError: there is no run yet.
     """
     place = Workspace(workspace.resolve(), demo)
-    logs = [folder / "events.jsonl" for folder in place.runs.iterdir()] if place.runs.exists() else []
-    logs = [path for path in logs if path.exists()]
-    if not logs:
+    if not (runs := place.all_runs()):
         raise UserError(f"No run in {place.artifacts} yet.", "Start one with 'hegelion-console --run-all'.")
-    newest = max(logs, key=lambda path: path.stat().st_mtime)
-    state = replay(newest)
+    state = replay(runs[0].events)
     if as_json:
         write_result(msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
     else:
-        for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
+        for line in report(state, runs[0], time.time(), core_alive=alive(state.core_pid)):
             write_result(printable(line) + "\n")
     return ExitCode.DONE
 
@@ -83,13 +79,3 @@ def _numbered(state: RunState, now: float) -> dict[str, object]:
         "in_flight": state.in_flight,
     }
     return {**msgspec.to_builtins(state, str_keys=True), "numbers": numbers}
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return pid > 0

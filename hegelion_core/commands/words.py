@@ -322,5 +322,7 @@ def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[s
     if (result := state.evaluation) is not None:
         compared = evaluation.lines(msgspec.structs.replace(result, path=shown(result.path)))
         lines += [f"  {label:<12} {text}" for label, text in zip(("evaluation", "", ""), compared, strict=False)]
+    if state.report:
+        lines.append(f"  report       {shown(state.report)}")
     lines.append(f"  run          {shown(state.folder)}")
     return lines

@@ -19,12 +19,13 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from hegelion_core.commands.text import printable
-from hegelion_core.curves import Batch, Curves, EarlierRun, MetricsFile, earlier_runs
+from hegelion_core.curves import Batch, Curves, EarlierRun, MetricsFile, add_baseline, earlier_runs, of_state
 from hegelion_core.run_state import RunState
+from hegelion_core.ticks import linear_ticks, log_ticks
 from hegelion_core.workspace import Workspace
 from hegelion_tui import metrics
 from hegelion_tui.actions import CHART_ACTIONS
-from hegelion_tui.axes import Axis, View, linear_ticks, log_ticks
+from hegelion_tui.axes import Axis, View
 from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import METRICS, SMOOTHING, Earlier, Metric, Role, Series
 from hegelion_tui.screens.choice import Choice
@@ -123,7 +124,7 @@ class ChartPane(Pane):
             self._follow_file()
         # Tuples of the fold are replaced, never changed: the same objects mean the same points.
         if before.steps is not after.steps or before.validations is not after.validations:
-            self._told_by_state = metrics.of_state(after)
+            self._told_by_state = of_state(after)
             self._stale = True
 
     @work(exclusive=True, group="metrics")
@@ -262,7 +263,7 @@ class ChartPane(Pane):
                 self._draw(self._plot)
 
     def _draw(self, plot: Plot) -> None:
-        metrics.add_baseline(self._read_from_file, self.state)
+        add_baseline(self._read_from_file, self.state)
         first, last = self.view.window(*self.steps)
         plan = self.state.plan
         found = metrics.series(

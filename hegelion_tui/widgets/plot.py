@@ -15,7 +15,8 @@ from textual_plot import PlotWidget
 from textual_plot.axis_formatter import AxisFormatter
 from textual_plot.plot_widget import Legend, LinePlot
 
-from hegelion_tui.axes import Axis, Tick
+from hegelion_core.ticks import Tick
+from hegelion_tui.axes import Axis
 from hegelion_tui.braille import line_cells
 from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import Role, Series

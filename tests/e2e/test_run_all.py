@@ -18,6 +18,7 @@ from hegelion_core.client import Client
 from hegelion_core.errors import ExitCode
 from hegelion_core.workspace import Workspace
 from tests.fakes.console import Console, count, kill
+from tests.fakes.html_pages import Page, assert_loads_nothing
 
 
 @pytest.fixture
@@ -43,6 +44,44 @@ def assert_complete(console: Console, samples: int) -> None:
     console.wait_until_quiet()
 
 
+def assert_report(console: Console, output: str) -> None:
+    """The page of a whole run: its pictures, its figures, its samples; and the run says where it is."""
+    path = console.run_folder / "report.html"
+    assert str(path.relative_to(console.folder)) in output
+    page = Page(path.read_text())
+    assert_loads_nothing(page)
+    assert [svg["aria-label"].partition(":")[0] for svg in page.all("svg")] == [
+        "Samples over time",
+        "Loss",
+        "S, the update's share of the whole cost",
+        "λ, the strength of the pull",
+    ]
+    assert "✓ Done." in page.text
+    for heading in ("Samples", "Training", "Before and after", "Some samples", "Settings and environment"):
+        assert heading in page.text
+    rows = [json.loads(line) for line in console.samples.read_text().splitlines()]
+    shown = [row for row in rows if row["instruction"] in page.text]
+    assert len(shown) == 4
+    for row in shown:
+        assert all(row["hegelion_trace"][part] in page.text for part in ("thesis", "antithesis", "synthesis"))
+    evaluation = json.loads((console.run_folder / "evaluation.json").read_text())
+    assert f"{evaluation['adapter_loss_nats_per_token']:.3f}" in page.text
+    assert all(result["prompt"] in page.text for result in evaluation["results"])
+    assert sum(isinstance(event, e.ReportWritten) for event in console.events()) == 1
+
+
+def test_a_report_that_cannot_be_written_fails_nothing(console: Console) -> None:
+    arguments = ("generate", "--dataset", "bundled", "--limit", "1")
+    assert console.run(*arguments).returncode == ExitCode.DONE
+    path = console.run_folder / "report.html"
+    path.unlink()
+    path.mkdir()
+    again = console.run(*arguments)
+    assert again.returncode == ExitCode.DONE, again.stderr
+    assert "The report could not be written" in again.stdout
+    assert isinstance(console.events()[-1], e.RunEnded)
+
+
 def test_from_prompts_to_an_evaluated_adapter_and_again(console: Console) -> None:
     """The whole way; then nothing is left to do; then a change of the samples makes the later stages anew.
 
@@ -59,6 +98,7 @@ def test_from_prompts_to_an_evaluated_adapter_and_again(console: Console) -> Non
     assert (console.folder / "generator_ultrafeedback.log").read_text()
     assert not (console.folder / "generator_pid.txt").exists()
     assert "swordfish-1" not in calls.read_text()
+    assert_report(console, first.stdout)
     for path in (console.folder / "artifacts").rglob("*"):
         assert not path.is_file() or b"swordfish" not in path.read_bytes(), path
 

@@ -9,7 +9,7 @@ import pytest
 from hegelion_core import events as e
 from hegelion_core.commands.status import report
 from hegelion_core.commands.text import printable
-from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size
+from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size, summary
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import RunFolder
@@ -123,3 +123,16 @@ def test_prompts_are_told_with_what_was_left_out() -> None:
     assert describe(prepared, RunState()) == (
         "  61,000 prompts from set@abc/train; 40,000 of them can be argued and come first; left out: 135 duplicate"
     )
+
+
+def test_the_report_of_this_end_is_told_and_not_that_of_an_earlier_one() -> None:
+    def told(state: RunState) -> str:
+        return "\n".join(summary(state, rows=Path("/w/rows"), adapter=Path("/w/adapter"), base=Path("/w")))
+
+    written = fold(
+        [e.RunOpened(run_id="r", folder="/w/runs/r", target=1, teacher="t", student="s", source="p", core_pid=1)]
+    )
+    counted = e.SamplesCounted(path="/w/samples", accepted=1)
+    written = fold([counted, e.ReportWritten(path="/w/runs/r/report.html")], written)
+    assert "  report       runs/r/report.html" in told(written)
+    assert "report.html" not in told(fold([e.WorkRequested(stages=("generate",))], written))

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_tui.axes import LEAST_SPAN, LIVE_SPAN, View, linear_ticks, log_ticks
+from hegelion_core.ticks import linear_ticks, log_ticks
+from hegelion_tui.axes import LEAST_SPAN, LIVE_SPAN, View
 
 FACTORS = st.floats(0.1, 10)
 VIEWS = st.builds(View, st.sampled_from(["whole run", "live"]), st.floats(LEAST_SPAN, 500))

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from hegelion_core import events as e
-from hegelion_core.curves import Curves, StepRow, of_rows
+from hegelion_core.curves import Curves, StepRow, add_baseline, of_rows, of_state
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from hegelion_tui import metrics
@@ -51,7 +51,7 @@ def test_limits_leave_out_what_is_no_number_and_what_is_not_in_the_window() -> N
 
 
 def test_every_metric_of_an_empty_run_is_empty() -> None:
-    curves = metrics.of_state(RunState())
+    curves = of_state(RunState())
     assert not curves
     assert metrics.bounds(curves) == (0.0, 0.0)
     assert all(not drawn(metric, curves) for metric in METRICS)
@@ -61,7 +61,7 @@ def test_the_standard_trainer_has_no_target_and_a_flat_lambda() -> None:
     plan = replace(training(iters=24)[-1], target_s=0.0)
     plain = [replace(step(n), s=0.5, lambda_before=0.0, lambda_after=0.0) for n in (12, 24)]
     state = fold([*opened(), plan, *plain])
-    curves = metrics.of_state(state)
+    curves = of_state(state)
     assert list(drawn(SHARE, curves)) == ["S"]
     assert limits([drawn(LAMBDA, curves)["λ"]], metrics.bounds(curves)) == (-1.0, 1.0)
     line = training_progress(state, 0.0, 120)
@@ -71,7 +71,7 @@ def test_the_standard_trainer_has_no_target_and_a_flat_lambda() -> None:
 
 
 def test_reported_steps_are_curves_too() -> None:
-    curves = metrics.of_state(fold([*opened(), *training(), step(12), step(24)]))
+    curves = of_state(fold([*opened(), *training(), step(12), step(24)]))
     share = drawn(SHARE, curves, target=0.02)
     assert [y for _, y in share["S"].points] == pytest.approx([2.5, 2.0])
     assert share["target"].points == [(12.0, 2.0), (24.0, 2.0)]
@@ -80,11 +80,11 @@ def test_reported_steps_are_curves_too() -> None:
 def test_the_loss_before_the_first_step_is_added_once() -> None:
     curves, state = training_of(20), fold([*opened(), *training(), e.ValidationReported(step=0, loss=3.5)])
     for _ in range(2):
-        metrics.add_baseline(curves, state)
+        add_baseline(curves, state)
     assert list(curves.validation) == [(0.0, 3.5), (10.0, 3.0), (20.0, 3.0)]
     assert metrics.bounds(curves) == (0.0, 20.0)
     nothing = Curves()
-    metrics.add_baseline(nothing, state)
+    add_baseline(nothing, state)
     assert not len(nothing.validation)
 
 

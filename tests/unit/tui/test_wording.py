@@ -136,6 +136,12 @@ def test_every_end_has_its_advice(code: int, outcome: str, advice: str) -> None:
     assert advice in text
 
 
+def test_the_summary_names_the_report_below_the_workspace() -> None:
+    state = replace(RunState(), exit_code=0, report="/work/artifacts/runs/r/report.html")
+    assert "  artifacts/runs/r/report.html" in wording.summary(state, Path("/work")).plain
+    assert "report" not in wording.summary(replace(state, report=""), Path("/work")).plain
+
+
 def test_a_run_whose_core_has_ended_runs_no_more() -> None:
     state = wording.bereft(fold([*opened(), *generating(), e.SampleRequested(instance=1, prompt_id="p")]))
     assert state.stages["generate"].status == "stopped"
