@@ -1,4 +1,4 @@
-"""``hegelion.toml`` as a person edits it: what every setting is and where its value comes from, and one changed at a time.
+"""``hegelion.toml`` as a person edits it: where every setting stands, and one changed at a time.
 
 A change keeps everything else of the file byte for byte: comments, order, and what this version does not know.
 """
@@ -16,7 +16,16 @@ from typing import TYPE_CHECKING
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.setting_sources import SETTINGS_FILE, Source, flatten, from_environment, parse, read_text, variable
+from hegelion_core.setting_sources import (
+    KEYS,
+    SETTINGS_FILE,
+    Source,
+    flatten,
+    from_environment,
+    parse,
+    read_text,
+    variable,
+)
 from hegelion_core.setting_words import Setting
 from hegelion_core.settings import check, described, merge, resolve
 
@@ -66,6 +75,14 @@ class Standings:
 
 
 @dataclass(frozen=True)
+class Edit:
+    """The file before and after a change."""
+
+    before: str
+    after: str
+
+
+@dataclass(frozen=True)
 class Sources:
     """All that settings come from, but for the file."""
 
@@ -99,8 +116,8 @@ class Sources:
         known = {setting.setting.name for setting in found}
         return Standings(text, tuple(found), {name: value for name, value in written.items() if name not in known})
 
-    def save(self, setting: Setting, value: object) -> str:
-        """Write a value into the file, durably; ``None`` takes the setting out of it. Returns what the file says now.
+    def save(self, setting: Setting, value: object) -> Edit:
+        """Write a value into the file, durably; ``None`` takes the setting out of it.
 
         Raises:
             UserError: it is not valid, or not together with the others; nothing was written.
@@ -113,7 +130,30 @@ class Sources:
             new = put(text, setting.section, setting.key, to_toml(setting, value))
         self._refuse_new_trouble(text, new)
         write(self.path, new)
-        return new
+        return Edit(text, new)
+
+    def save_key(self, action: str, keys: str | None) -> Edit:
+        """Write an action's keys into the file, or take them out; the keys were checked before.
+
+        Raises:
+            UserError: the file is written in a way that this cannot change.
+            OSError: the file cannot be written.
+        """
+        text = read_text(self.path)
+        new = remove(text, KEYS, action) if keys is None else put(text, KEYS, action, keys)
+        write(self.path, new)
+        return Edit(text, new)
+
+    def restore(self, edit: Edit) -> bool:
+        """Take a change back, to the last byte; ``False``, and nothing is done, if the file was changed since.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        if read_text(self.path) != edit.after:
+            return False
+        write(self.path, edit.before)
+        return True
 
     def _refuse_new_trouble(self, before: str, after: str) -> None:
         """Values that are valid by themselves may not go together. What was wrong before may stay."""
@@ -127,6 +167,17 @@ class Sources:
 
         if (found := trouble(after)) is not None and trouble(before) is None:
             raise found
+
+
+def save_theme(root: Path, theme: str) -> None:
+    """Write the console's theme into the settings file of the workspace ``root``.
+
+    Raises:
+        UserError: the file is written in a way that this cannot change.
+        OSError: it cannot be written.
+    """
+    path = root / SETTINGS_FILE
+    write(path, put(read_text(path), "console", "theme", theme))
 
 
 def _problem(setting: Setting, value: object) -> str:
@@ -168,6 +219,8 @@ def shown(value: object) -> str:
             return ""
         case bool():
             return "true" if value else "false"
+        case float():
+            return repr(value).replace("e-0", "e-")
         case list() | tuple():
             return ", ".join(map(str, value))
         case _:

@@ -228,7 +228,7 @@ def test_taking_a_value_out_keeps_every_comment_line(text: str, section: str, ke
 
 
 @pytest.mark.parametrize(
-    ("value", "text"), [(None, ""), (True, "true"), ((), ""), (("a", "b"), "a, b"), (1e-05, "1e-05"), ("x", "x")]
+    ("value", "text"), [(None, ""), (True, "true"), ((), ""), (("a", "b"), "a, b"), (1e-05, "1e-5"), ("x", "x")]
 )
 def test_values_as_people_write_them(value: object, text: str) -> None:
     assert shown(value) == text
