@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hegelion_core.errors import ExitCode, UserError
@@ -201,6 +201,7 @@ def files(draw: st.DrawFn) -> str:
     return text.rstrip("\n") if draw(st.booleans()) else text
 
 
+@settings(deadline=None)
 @given(files(), st.sampled_from(["generation", "training", "evaluation"]), names, st.sampled_from([7, 0.5, True, "ä#"]))
 def test_whatever_the_file_only_that_value_changes(
     text: str, section: str, key: str, value: bool | float | str
@@ -215,6 +216,7 @@ def test_whatever_the_file_only_that_value_changes(
     assert not any(line.lstrip().startswith("#") for line in lost)
 
 
+@settings(deadline=None)
 @given(files(), st.sampled_from(["generation", "training"]), names)
 def test_taking_a_value_out_keeps_every_comment_line(text: str, section: str, key: str) -> None:
     key = key.strip('"')
