@@ -14,7 +14,6 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
-
 _HOW = "Enter takes one, Escape none"
 
 

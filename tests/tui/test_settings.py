@@ -1,4 +1,4 @@
-"""The settings screen on a real file: seen, searched, changed, refused, taken back; and keys and a theme of one's own."""
+"""The settings screen on a real file: seen, searched, changed, refused, taken back; keys and a theme of one's own."""
 
 from __future__ import annotations
 
