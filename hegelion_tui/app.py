@@ -115,7 +115,7 @@ class ConsoleApp(KeyedApp):
         self._saved_theme = self.theme
         keymap, wrong = keys.read(wanted.keys)
         self.use_keys(keymap)
-        self._problems = problems + wrong
+        self._problems = problems + [f"{KEYS}.{name}: {words}." for name, words in wrong.items()]
 
     def on_mount(self) -> None:
         self.watch(self, "theme", self._theme_chosen, init=False)

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from textual.app import App
-from textual.keys import KEY_NAME_REPLACEMENTS, Keys, format_key, key_to_character
+from textual.keys import KEY_NAME_REPLACEMENTS, REPLACED_KEYS, Keys, format_key, key_to_character
 
 from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SAMPLE_ACTIONS, SETTING_ACTIONS, Action
 
@@ -37,7 +37,11 @@ class KeyedApp(App[int]):
 
 def names() -> dict[str, Action]:
     """Every action by its name; one that several screens have is one."""
-    return {action.name: action for table in reversed(TABLES.values()) for action in table}
+    found: dict[str, Action] = {}
+    for table in TABLES.values():
+        for action in table:
+            found.setdefault(action.name, action)
+    return found
 
 
 def remapped(actions: Sequence[Action], app: object) -> tuple[Action, ...]:
@@ -55,18 +59,29 @@ def shown(keys: str) -> str:
     return "+".join([*modifiers, format_key(key)])
 
 
-def read(table: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
-    """The keymap that a table of the file asks for, and what is wrong with the rest of it, a sentence each."""
+def written(keys: str) -> str:
+    """All of the keys as people write them: ``?, f1``; ``normal`` reads it back."""
+    return ", ".join(_short(key) for key in keys.split(","))
+
+
+def _short(key: str) -> str:
+    """The character of a key that has one; what has a name keeps it."""
+    character = key_to_character(REPLACED_KEYS.get(key, key))
+    return character if character is not None and character.isprintable() and character not in ", " else key
+
+
+def read(table: Mapping[str, object]) -> tuple[dict[str, str], dict[str, str]]:
+    """The keymap that a table of the file asks for, and what is wrong with the rest of it: name to words."""
     keymap: dict[str, str] = {}
-    problems: list[str] = []
+    problems: dict[str, str] = {}
     for name, value in table.items():
         try:
             keymap[_known(name)] = normal(value)
         except ValueError as error:
-            problems.append(f"keys.{name}: {error}.")
+            problems[name] = str(error)
     for name in list(keymap):
         if taken := taken_by(name, keymap[name], keymap):
-            problems.append(f"keys.{name}: {taken}.")
+            problems[name] = taken
             del keymap[name]
     return keymap, problems
 

@@ -81,21 +81,20 @@ def _setting(standing: Standing, themes: Sequence[str]) -> Row:
 
 
 def _keys(table: Mapping[str, object]) -> list[Row]:
-    _, problems = keys.read(table)
-    wrong = dict(problem.removeprefix(f"{KEYS}.").removesuffix(".").split(": ", 1) for problem in problems)
+    _, wrong = keys.read(table)
     found: list[Row] = []
     known = keys.names()
     for name, action in known.items():
         written = one_line(str(table[name])) if name in table else ""
         found.append(
             Row(
-                KEYS, name, written or action.keys, "file" if written else "default", action.help,
-                "a key such as z, ctrl+t or f5; several with commas between them", action.keys,
+                KEYS, name, written or keys.written(action.keys), "file" if written else "default", action.help,
+                "a key such as z, ctrl+t or f5; several with commas between them", keys.written(action.keys),
                 name in table, wrong.get(name, ""), "", written,
             )
         )  # fmt: skip
     strange = [name for name in table if name not in known]
-    return found + [_strange(f"{KEYS}.{name}", table[name], f"{wrong[name].capitalize()}.") for name in strange]
+    return found + [_strange(f"{KEYS}.{name}", table[name], f"T{wrong[name][1:]}.") for name in strange]
 
 
 def _strange(name: str, value: object, about: str) -> Row:

@@ -372,8 +372,7 @@ class SettingsScreen(Screen[None]):
             setting = row.standing.setting
             edit = await self._written(lambda: self._sources.save(setting, value))
         else:
-            normal = keys.normal(value) if value is not None else None
-            edit = await self._written(lambda: self._sources.save_key(row.label, normal))
+            edit = await self._written(lambda: self._sources.save_key(row.label, value))
         if edit is None:
             return
         self._changes.append((row.name, edit))

@@ -37,20 +37,20 @@ def test_what_is_no_key_is_refused(written: object) -> None:
 def test_what_cannot_be_used_is_left_out_and_named() -> None:
     keymap, problems = keys.read({"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "i"})
     assert keymap == {"train": "z", "stop": "i"}
-    assert problems == [
-        "keys.trian: there is no such action, but train is one.",
-        "keys.convert: 'nope nope' is no key; z, ctrl+t and f5 are.",
-        "keys.evaluate: r is the key of run_all already.",
-    ]
+    assert problems == {
+        "trian": "there is no such action, but train is one",
+        "convert": "'nope nope' is no key; z, ctrl+t and f5 are",
+        "evaluate": "r is the key of run_all already",
+    }
 
 
 def test_two_actions_may_change_places() -> None:
-    assert keys.read({"train": "c", "convert": "t"}) == ({"train": "c", "convert": "t"}, [])
+    assert keys.read({"train": "c", "convert": "t"}) == ({"train": "c", "convert": "t"}, {})
 
 
 def test_screens_share_keys_but_the_chart_and_its_screen_do_not() -> None:
     assert keys.read({"accept": "r"})[0] == {"accept": "r"}
-    assert keys.read({"zoom_in": "r"})[1] == ["keys.zoom_in: r is the key of run_all already."]
+    assert keys.read({"zoom_in": "r"})[1] == {"zoom_in": "r is the key of run_all already"}
 
 
 def test_the_keys_that_the_console_comes_with_differ_and_are_all_keys() -> None:
@@ -58,6 +58,13 @@ def test_the_keys_that_the_console_comes_with_differ_and_are_all_keys() -> None:
         own = [key for action in table for key in action.keys.split(",")]
         assert len(own) == len(set(own))
         assert [keys.normal(key) for key in own] == own
+        assert [keys.normal(keys.written(action.keys)) for action in table] == [action.keys for action in table]
+
+
+def test_keys_are_written_as_they_look() -> None:
+    assert keys.written("question_mark,f1") == "?, f1"
+    assert keys.written("comma") == "comma"
+    assert keys.written("ctrl+s,plus") == "ctrl+s, +"
 
 
 def test_without_an_app_of_ours_actions_keep_their_keys() -> None:
