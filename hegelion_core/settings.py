@@ -8,16 +8,26 @@ from __future__ import annotations
 
 import difflib
 import os
-import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    WithJsonSchema,
+)
 
+from hegelion_core import setting_words
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.setting_sources import SETTINGS_FILE, Source, flatten, from_environment, parse, read_text
+from hegelion_core.setting_words import Setting
 
 BUNDLED = "bundled"
 """As a data set: the prompts that ship with this package. As a model: SmolLM2-135M-Instruct."""
@@ -26,9 +36,9 @@ DEFAULT_LIMIT = 500
 """Accepted samples wanted where nobody says how many and the prompts do not tell."""
 
 TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "openai", "local"]
-Source = Literal["default", "file", "environment", "demo", "flag"]
-SETTINGS_FILE = "hegelion.toml"
-ENVIRONMENT_PREFIX = "HEGELION_"
+URL_WORDS = "an address such as http://localhost:8080/v1"
+MEMORY_WORDS = "GiB such as 12, or a share such as 75%"
+HOSTS_WORDS = "addresses with commas between them"
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Name = Annotated[str, Field(min_length=1)]
@@ -36,11 +46,11 @@ Name = Annotated[str, Field(min_length=1)]
 
 def _usable_path(value: object) -> object:
     if value == "":  # which would mean the workspace folder
-        raise ValueError("a path is needed")
+        raise ValueError("a path")
     try:
         str(value).encode()
     except UnicodeEncodeError:
-        raise ValueError("its name is not UTF-8") from None
+        raise ValueError("a path whose name is UTF-8") from None
     return value
 
 
@@ -51,7 +61,7 @@ def _usable_url(value: str) -> str:
     except ValueError:
         usable = False
     if not usable:
-        raise ValueError("an address such as http://localhost:8080/v1 is needed")
+        raise ValueError(URL_WORDS)
     return value
 
 
@@ -68,7 +78,7 @@ def _usable_limit(value: str) -> str:
     try:
         memory_bytes(value, 1 << 40)
     except ValueError:
-        raise ValueError("GiB such as 12, or a share such as 75%, is needed") from None
+        raise ValueError(MEMORY_WORDS) from None
     return value
 
 
@@ -97,18 +107,25 @@ def _split_commas(value: object) -> object:
     return [part.strip() for part in value.split(",")] if isinstance(value, str) else value
 
 
-Url = Annotated[str, AfterValidator(_usable_url)]
+Url = Annotated[str, AfterValidator(_usable_url), WithJsonSchema({"type": "string", "words": URL_WORDS})]
 Hosts = Annotated[
-    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:%][A-Za-z0-9_.:%@-]*$")], ...], BeforeValidator(_split_commas)
+    tuple[Annotated[str, Field(pattern=r"^[A-Za-z0-9_.:%][A-Za-z0-9_.:%@-]*$")], ...],
+    BeforeValidator(_split_commas),
+    WithJsonSchema({"type": "array", "words": HOSTS_WORDS}),
 ]
-MemoryLimit = Annotated[str, BeforeValidator(str), AfterValidator(_usable_limit)]
+MemoryLimit = Annotated[
+    str,
+    BeforeValidator(str),
+    AfterValidator(_usable_limit),
+    WithJsonSchema({"type": "string", "words": MEMORY_WORDS}),
+]
 FilePath = Annotated[Path, BeforeValidator(_usable_path)]
 
 
 class Section(BaseModel):
     """What every section of the tree shares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", validate_default=True, allow_inf_nan=False)
 
 
 class GenerationSettings(Section):
@@ -290,6 +307,12 @@ class EvaluationSettings(Section):
     seed: int = Field(0, ge=0, description="seed of the sampler")
 
 
+class ConsoleSettings(Section):
+    """How the console looks."""
+
+    theme: Name = Field("hegelion-dark", description="colours of the console; the palette shows the names")
+
+
 class Settings(Section):
     """The whole tree. Relative paths are below the workspace."""
 
@@ -298,6 +321,7 @@ class Settings(Section):
     conversion: ConversionSettings = ConversionSettings()
     training: TrainingSettings = TrainingSettings()
     evaluation: EvaluationSettings = EvaluationSettings()
+    console: ConsoleSettings = ConsoleSettings()
 
 
 DEMO: Mapping[str, object] = {
@@ -341,27 +365,28 @@ def names() -> list[str]:
     return [f"{section}.{name}" for section, model in _sections().items() for name in model.model_fields]
 
 
-def resolve(
-    workspace: Path,
+@dataclass(frozen=True)
+class Merged:
+    """What every source said, the later ones over the earlier, not yet checked."""
+
+    values: Mapping[str, object]
+    sources: Mapping[str, Source]
+    """Of every setting."""
+    places: Mapping[str, str]
+    """Where each of ``values`` stands."""
+
+
+def merge(
+    file: Mapping[str, object],
+    environment: Mapping[str, object],
     flags: Mapping[str, object],
     *,
     demo: bool = False,
-    environment: Mapping[str, str] | None = None,
-) -> ResolvedSettings:
-    """Merge all sources, the later ones over the earlier.
-
-    Args:
-        workspace: the folder in which ``hegelion.toml`` may lie.
-        flags: setting name to value, only those that were given.
-        demo: put the demo's values over file and environment.
-        environment: the process's, unless given.
-
-    Raises:
-        UserError: an unknown setting (with the nearest name) or a value that is not valid, and where it stands.
-    """
+) -> Merged:
+    """Lay the sources over each other; each is ``section.name`` to value."""
     layers: list[tuple[Source, str, Mapping[str, object]]] = [
-        ("file", SETTINGS_FILE, _from_file(workspace / SETTINGS_FILE)),
-        ("environment", "environment", _from_environment(os.environ if environment is None else environment)),
+        ("file", SETTINGS_FILE, file),
+        ("environment", "environment", environment),
         ("demo", "demo", DEMO if demo else {}),
         ("flag", "command line", flags),
     ]
@@ -370,25 +395,53 @@ def resolve(
     places: dict[str, str] = {}
     for source, place, layer in layers:
         for name, value in layer.items():
-            _known(name, place)
             values[name], sources[name], places[name] = value, source, place
     if "teacher.url" in values and sources["generation.teacher"] == "default":
         values["generation.teacher"] = "openai"  # an endpoint was named: nothing else can be meant
+    return Merged(values, sources, places)
+
+
+def resolve(
+    workspace: Path,
+    flags: Mapping[str, object],
+    *,
+    demo: bool = False,
+    environment: Mapping[str, str] | None = None,
+    text: str | None = None,
+) -> ResolvedSettings:
+    """Merge all sources, the later ones over the earlier.
+
+    Args:
+        workspace: the folder in which ``hegelion.toml`` may lie.
+        flags: setting name to value, only those that were given.
+        demo: put the demo's values over file and environment.
+        environment: the process's, unless given.
+        text: what stands in the file, unless it is to be read.
+
+    Raises:
+        UserError: an unknown setting (with the nearest name) or a value that is not valid, and where it stands.
+    """
+    written = flatten(parse(read_text(workspace / SETTINGS_FILE) if text is None else text))
+    merged = merge(written, from_environment(os.environ if environment is None else environment), flags, demo=demo)
+    known = set(names())
+    for name in merged.values:
+        if name not in known:
+            raise unknown(name, merged.places[name])
     if "teacher.url" in flags and flags.get("generation.teacher", "openai") != "openai":
         teacher = flags["generation.teacher"]
         hint = "Leave one of them out, or use the teacher openai."
         raise UserError(f"command line: teacher.url means nothing to the teacher {teacher}.", hint, ExitCode.USAGE)
     tree: dict[str, dict[str, object]] = {}
-    for name, value in values.items():
+    for name, value in merged.values.items():
         section, _, key = name.partition(".")
         tree.setdefault(section, {})[key] = value
     try:
         settings = Settings.model_validate(tree)
     except ValidationError as error:
-        raise _explain(error, places) from None
+        raise _explain(error, merged.places) from None
     _refuse_shared_files(workspace, settings)
-    _refuse_zero_reference(settings.training, places)
-    return ResolvedSettings(settings, sources)
+    _refuse_zero_reference(settings.training, merged.places)
+    return ResolvedSettings(settings, merged.sources)
 
 
 def _refuse_shared_files(workspace: Path, settings: Settings) -> None:
@@ -440,54 +493,52 @@ def _sections() -> dict[str, type[Section]]:
     return found
 
 
-def _known(name: str, place: str) -> None:
-    if name in (known := names()):
-        return
+def unknown(name: str, place: str) -> UserError:
+    """There is no such setting; the nearest one is named."""
+    known = names()
     section, _, key = name.rpartition(".")
     same = [other for other in known if other.partition(".")[2] == key]
     longer = [other for other in known if other.startswith(f"{section}.") and key in other.partition(".")[2].split("_")]
     near = same or longer or difflib.get_close_matches(name, known, n=1, cutoff=0.5)
     hint = f"Did you mean {near[0]}?" if near else f"The sections are {', '.join(_sections())}."
-    raise UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
+    return UserError(f"{place}: unknown setting {name}.", hint, ExitCode.USAGE)
 
 
-def _from_file(path: Path) -> dict[str, object]:
-    if path.exists() and not path.is_file():
-        raise UserError(f"{path.name}: is no regular file.", "Remove it, or make it one.", ExitCode.USAGE)
+def described() -> list[Setting]:
+    """Every setting, in the order of the tree."""
+    found: list[Setting] = []
+    for section, model in _sections().items():
+        schemas = model.model_json_schema()["properties"]
+        for key, field in model.model_fields.items():
+            wanted = setting_words.wanted(schemas[key])
+            found.append(Setting(section, key, field.description or "", wanted, field.default))
+    return found
+
+
+def check(setting: Setting, value: object) -> object:
+    """The value as the program has it.
+
+    Raises:
+        UserError: it is not valid: what is wanted, and what the setting means.
+    """
     try:
-        table = tomllib.loads(path.read_text("utf-8"))
-    except FileNotFoundError:
-        return {}
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"{path.name}: cannot be read ({error}).", "Check the file.", ExitCode.USAGE) from None
-    except tomllib.TOMLDecodeError as error:
-        raise UserError(f"{path.name}: not valid TOML: {error}.", "Mend that line.", ExitCode.USAGE) from None
-    values: dict[str, object] = {}
-    for section, content in table.items():
-        if not isinstance(content, dict):
-            _known(section, path.name)
-            continue
-        values.update({f"{section}.{name}": value for name, value in content.items()})
-    return values
-
-
-def _from_environment(environment: Mapping[str, str]) -> dict[str, object]:
-    values: dict[str, object] = {}
-    for variable, value in environment.items():
-        if variable.startswith(ENVIRONMENT_PREFIX) and "__" in variable:
-            section, _, name = variable.removeprefix(ENVIRONMENT_PREFIX).lower().partition("__")
-            values[f"{section}.{name}"] = value
-    return values
+        checked: object = getattr(_sections()[setting.section].model_validate({setting.key: value}), setting.key)
+    except ValidationError as error:
+        raise _refuse(setting, value, error) from None
+    return checked
 
 
 def _explain(error: ValidationError, places: Mapping[str, str]) -> UserError:
     first = error.errors(include_url=False)[0]
     name = ".".join(str(part) for part in first["loc"][:2])
-    shown = repr(first["input"])[:80]
-    section, _, key = name.partition(".")
-    field = _sections()[section].model_fields.get(key) if section in _sections() else None
-    return UserError(
-        f"{places.get(name, 'settings')}: {name} = {shown} is not valid: {first['msg']}.",
-        f"It means: {field.description}." if field is not None else "",
-        ExitCode.USAGE,
-    )
+    place = places.get(name, "settings")
+    setting = next((setting for setting in described() if setting.name == name), None)
+    if setting is None:  # a section that is not even a table
+        return UserError(f"{place}: {name} is not valid.", "Check it.", ExitCode.USAGE)
+    return _refuse(setting, first["input"], error, f"{place}: ")
+
+
+def _refuse(setting: Setting, value: object, error: ValidationError, where: str = "") -> UserError:
+    said = error.errors(include_url=False)[0].get("ctx", {}).get("error")
+    # A validator of ours says what is needed; what pydantic says is not shown.
+    return setting_words.refusal(setting, value, str(said) if isinstance(said, ValueError) else "", where)

@@ -53,6 +53,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_pane", "tab", "tab", "Next pane", "Go to the next pane."),
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
     Action("show_samples", "d", "d", "Samples", "Look through the samples; accept, reject, edit, export.", 12),
+    Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 13),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
@@ -120,3 +121,21 @@ SCROLLING = (
     ("End > G", "Follow the log again."),
 )
 """Keys that panes have by themselves, for the help."""
+
+SETTING_ACTIONS: tuple[Action, ...] = (
+    Action("change", "e", "⏎", "Change", "Change it: type a value, choose one, or turn it over; saved at once.", 2),
+    Action("reset", "delete,backspace", "del", "Reset", "Take it out of hegelion.toml: the default counts again.", 5),
+    Action("undo", "u", "u", "Undo", "Take the last change back.", 4),
+    Action("search", "slash", "/", "Search", "Find settings by name, value or meaning, in all sections.", 3),
+    Action("filter", "f", "f", "Changed", "Show only what is not as it came, or all again.", 6),
+    Action("next_pane", "tab,shift+tab", "tab", "Sections", "Go from the sections to the settings, and back.", 7),
+    Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 8),
+    Action("back", "escape,q,p", "esc", "Back", "Leave off changing and searching; then back to the run.", 1),
+)
+"""What can be done on the settings screen; ``SettingsScreen.action_<name>`` does it."""
+
+SETTING_KEYS = (
+    ("↑ ↓ PgUp PgDn", "Go through sections or settings."),
+    ("Enter", "Change this setting, as e does."),
+)
+"""Keys that its lists have by themselves, for the help."""

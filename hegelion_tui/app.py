@@ -7,22 +7,27 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from functools import partial
 from typing import TYPE_CHECKING
 
 from textual import on, work
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
+from textual.dom import DOMNode
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
 from hegelion_core import gpu
-from hegelion_core.errors import UserError
+from hegelion_core.commands.text import printable
+from hegelion_core.errors import UserError, explain
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SAMPLE_ACTIONS
+from hegelion_core.setting_sources import KEYS
+from hegelion_tui import keys, preferences
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SAMPLE_ACTIONS, SETTING_ACTIONS, Action
+from hegelion_tui.keys import KeyedApp, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
@@ -30,6 +35,8 @@ from hegelion_tui.messages import (
     SamplesDecided,
     SamplesRequested,
     ScaleRequested,
+    SettingSaved,
+    SettingsRequested,
     StartRequested,
     StopRequested,
 )
@@ -37,10 +44,12 @@ from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.themes import DARK, LIGHT
 from hegelion_tui.widgets.chart import ChartPane
+from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.wording import bereft, memory_advice
 
 if TYPE_CHECKING:
     from hegelion_tui.screens.samples import SamplesScreen
+    from hegelion_tui.screens.settings import SettingsScreen
 
 TICK = 1.0
 """Seconds between looks at the clock: ages and times left."""
@@ -66,29 +75,55 @@ class PressureRead(Message):
         self.pressure = pressure
 
 
-class ConsoleApp(App[int]):
+class ConsoleApp(KeyedApp):
     """Shows a run and steers it through ``Operations``; it owns no process and no state of the run."""
 
     TITLE = "hegelion"
     CSS_PATH = "hegelion.tcss"
 
-    def __init__(self, operations: Operations, clock: Callable[[], float] = time.time) -> None:
+    def __init__(
+        self,
+        operations: Operations,
+        clock: Callable[[], float] = time.time,
+        flags: Mapping[str, object] | None = None,
+    ) -> None:
+        """``flags``: settings that the command line gave, name to value."""
         super().__init__()
         self._operations = operations
         self._clock = clock
         self._announced = False
         self._levels = LevelWatch()
+        self._flags = flags or {}
         self._samples: SamplesScreen | None = None
+        self._settings: SettingsScreen | None = None
         self._main = MainScreen(operations.place, operations.state, clock())
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
-        if "TEXTUAL_THEME" not in os.environ:
-            self.theme = DARK.name
+        self._prefer(preferences.read(operations.place.root, self._flags))
 
     def get_default_screen(self) -> Screen[None]:
         return self._main
 
+    def _prefer(self, wanted: preferences.Preferences) -> None:
+        """Take theme and keys as the settings name them; what they name in vain is told once the screen is there."""
+        problems = list(wanted.problems)
+        self._overruled = wanted.overruled
+        if wanted.theme in self.available_themes:
+            self.theme = wanted.theme
+        elif "TEXTUAL_THEME" not in os.environ:
+            self.theme = DARK.name
+        if wanted.theme and wanted.theme not in self.available_themes:
+            problems.append(f"{preferences.THEME}: there is no theme {wanted.theme!r}.")
+        self._saved_theme = self.theme
+        keymap, wrong = keys.read(wanted.keys)
+        self.use_keys(keymap)
+        self._problems = problems + [f"{KEYS}.{name}: {words}." for name, words in wrong.items()]
+
     def on_mount(self) -> None:
+        self.watch(self, "theme", self._theme_chosen, init=False)
+        if self._problems:
+            text = " ".join(printable(problem) for problem in self._problems)
+            self.notify(text, title="Settings that are left out; p shows them.", severity="warning", markup=False)
         self._follow_run(self._operations.events())
         self._state_changed()  # what happened since the screen was made
         self._watch_machine()
@@ -96,18 +131,19 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action of the table, and the theme."""
-        actions, where = (ACTIONS, self._main) if screen is not self._samples else (SAMPLE_ACTIONS, screen)
-        for action in actions:
-            run = partial(self.run_action, action.name, where)
-            yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
+        own: tuple[Action, ...] = ()
+        if screen is self._samples or screen is self._settings:
+            own = SAMPLE_ACTIONS if screen is self._samples else SETTING_ACTIONS
         chart = self._main.query_one(ChartPane)
-        for action in CHART_ACTIONS if where is self._main else ():
-            run = partial(self.run_action, action.name, chart)
+        offered: list[tuple[DOMNode, Action]] = [(screen, action) for action in own]
+        if not own:
+            offered += [(self._main, action) for action in ACTIONS]
+            offered += [(chart, action) for action in CHART_ACTIONS]
+            if isinstance(log := self._main.active_pane, LogPane):
+                offered += [(log, action) for action in LOG_ACTIONS]
+        for (node, _), action in zip(offered, remapped([action for _, action in offered], self), strict=True):
+            run = partial(self.run_action, action.name, node)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
-        if isinstance(log := self._main.active_pane, LogPane):
-            for action in LOG_ACTIONS:
-                run = partial(self.run_action, action.name, log)
-                yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
         yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
 
     def copy_to_clipboard(self, text: str) -> None:
@@ -219,6 +255,49 @@ class ConsoleApp(App[int]):
         await self.push_screen_wait(screen)
         self._samples = None
 
+    @on(SettingsRequested)
+    @work(exclusive=True, group="settings")
+    async def _settings_requested(self) -> None:
+        # Like the samples': what checks settings is imported when it is needed.
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.settings")
+        screen: SettingsScreen = module.SettingsScreen(self._operations.place, self._flags, list(self.available_themes))
+        self._settings = screen
+        await self.push_screen_wait(screen)
+        self._settings = None
+
+    @on(SettingSaved)
+    async def _setting_saved(self, message: SettingSaved) -> None:
+        """What can take effect at once does; the rest waits for a run that is opened anew."""
+        if message.name == preferences.THEME and message.value in self.available_themes:
+            self._saved_theme = self.theme = message.value
+        elif message.name.startswith(f"{KEYS}."):
+            wanted = await asyncio.to_thread(preferences.read, self._operations.place.root, self._flags)
+            self.use_keys(keys.read(wanted.keys)[0])
+            for screen in self.screen_stack:
+                for bar in screen.query(KeyBar):
+                    await bar.rebuild()
+        elif message.name == "generation.instances" and not self._main.gone:
+            self._ask(self._operations.scale(int(message.value)))
+
+    def _theme_chosen(self, theme: str) -> None:
+        if theme != self._saved_theme:
+            self._saved_theme = theme
+            self._save_theme(theme)
+
+    @work(exclusive=True, group="theme")
+    async def _save_theme(self, theme: str) -> None:
+        """A theme that was chosen is there again the next time."""
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_core.settings_file")
+        try:
+            await asyncio.to_thread(module.save_theme, self._operations.place.root, theme)
+        except (UserError, OSError) as error:
+            known = error if isinstance(error, UserError) else explain(error)
+            self.notify(known.hint, title=known.message, severity="warning", markup=False)
+        else:
+            if self._overruled:
+                text = "The environment or a flag names another theme for the next time."
+                self.notify(text, title="The theme is saved.")
+
     @on(SamplesDecided)
     def _samples_decided(self) -> None:
         if not self._main.gone:
@@ -252,10 +331,10 @@ class ConsoleApp(App[int]):
         return True
 
 
-async def run_console(client: Operations) -> int:
+async def run_console(client: Operations, flags: Mapping[str, object]) -> int:
     """Show the run that ``client`` leads to, until the person leaves; its exit code. The core goes on."""
     try:
-        app = ConsoleApp(client)
+        app = ConsoleApp(client, flags=flags)
         code = await app.run_async()
         return code if code is not None else app.return_code or 0
     finally:

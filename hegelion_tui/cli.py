@@ -142,10 +142,10 @@ def _open_console(workspace: Path, flags: dict[str, object], *, demo: bool) -> i
     root = workspace.resolve()
     arguments = ["--workspace", str(root), *(["--demo"] if demo else [])]
     arguments += [part for name, value in flags.items() for part in ("--set", f"{name}={value}")]
-    return asyncio.run(_show_console(Workspace(root, demo), arguments))
+    return asyncio.run(_show_console(Workspace(root, demo), arguments, flags))
 
 
-async def _show_console(place: Workspace, arguments: list[str]) -> int:
+async def _show_console(place: Workspace, arguments: list[str], flags: dict[str, object]) -> int:
     """Connect to the core, or start one, while textual is being imported: both take a good part of a second."""
     import asyncio
 
@@ -154,7 +154,7 @@ async def _show_console(place: Workspace, arguments: list[str]) -> int:
     connecting = asyncio.create_task(connect_or_start(place, arguments))
     importing = asyncio.to_thread(importlib.import_module, "hegelion_tui.app")
     client, app = await asyncio.gather(connecting, importing)
-    code: int = await app.run_console(client)
+    code: int = await app.run_console(client, flags)
     return code
 
 

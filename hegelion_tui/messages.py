@@ -35,6 +35,18 @@ class SamplesDecided(Message):
     """Decisions were made by hand: the samples count otherwise now."""
 
 
+class SettingsRequested(Message):
+    """The settings should be shown."""
+
+
+@dataclass
+class SettingSaved(Message):
+    """``hegelion.toml`` says something else of ``name``; ``value`` is what counts now, as people write it."""
+
+    name: str
+    value: str
+
+
 class QuitRequested(Message):
     """The screen should close."""
 

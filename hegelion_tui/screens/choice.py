@@ -14,6 +14,8 @@ from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
 
+_HOW = "Enter takes one, Escape none"
+
 
 class Choice(ModalScreen[str | None]):
     """Dismisses with the id that was taken, or ``None``."""
@@ -29,7 +31,8 @@ class Choice(ModalScreen[str | None]):
     def compose(self) -> ComposeResult:
         with Vertical(classes="dialog") as dialog:
             dialog.border_title = Content(self._title)
-            dialog.border_subtitle = Content("Enter takes one, Escape none")
+            dialog.border_subtitle = Content(_HOW)
+            dialog.styles.min_width = max(len(self._title), len(_HOW)) + 6  # both are read whole
             yield OptionList(*(Option(content, id=name) for name, content in self._options))
 
     @on(OptionList.OptionSelected)

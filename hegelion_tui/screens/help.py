@@ -13,6 +13,7 @@ from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SCROLLING, Action
+from hegelion_tui.keys import remapped
 
 _ABOUT = (
     "The run lives in a core of its own: closing this screen does not end it, and opening the console again shows it "
@@ -36,7 +37,7 @@ class HelpScreen(ModalScreen[None]):
         self._keys = keys
 
     def compose(self) -> ComposeResult:
-        rows = [(action.shown, action.help) for action in self._actions]
+        rows = [(action.shown, action.help) for action in remapped(self._actions, self.app)]
         rows += [*self._keys, ("ctrl+p", "Command palette: every action, and the themes.")]
         keys = [Content.assemble((f"{key:>14}  ", "bold $primary"), text) for key, text in rows]
         with VerticalScroll(classes="dialog") as dialog:

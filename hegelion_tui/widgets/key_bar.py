@@ -11,6 +11,7 @@ from textual.content import Content
 from textual.widgets import Static
 
 from hegelion_tui.actions import ACTIONS, Action
+from hegelion_tui.keys import remapped
 
 
 class KeyHint(Static):
@@ -40,10 +41,17 @@ class KeyBar(Horizontal):
         self._actions = actions
 
     def compose(self) -> ComposeResult:
-        yield from (KeyHint(action) for action in self._actions if action.rank)
+        yield from (KeyHint(action) for action in remapped(self._actions, self.app) if action.rank)
+
+    async def rebuild(self) -> None:
+        """Show the keys that do it now."""
+        await self.recompose()
+        self._fit(self.size.width)
 
     def on_resize(self, event: events.Resize) -> None:
-        room = event.size.width
+        self._fit(event.size.width)
+
+    def _fit(self, room: int) -> None:
         for hint in sorted(self.query(KeyHint), key=lambda hint: hint.action.rank):
             room -= hint.room
             hint.display = room >= 0  # the gap after the last one stands for the bar's padding
