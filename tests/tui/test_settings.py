@@ -113,6 +113,17 @@ async def test_booleans_turn_over_and_choices_are_chosen(run: FakeOperations) ->
         await until(pilot, lambda: 'lr_schedule = "cosine"' in file(run).read_text())
 
 
+async def test_changes_that_come_fast_come_one_after_the_other(run: FakeOperations) -> None:
+    async with console(run).run_test(size=SMALL) as pilot:
+        await open_settings(pilot)
+        await go(pilot, "training.use_rslora")
+        await pilot.press("e", "e", "e", "u", "u", "u", "e")
+        await until(pilot, lambda: file(run).read_text() == FILE + "use_rslora = true\n")
+        await until_shown(pilot, "● training.use_rslora")
+        await pilot.press("u", "u")
+        await until(pilot, lambda: file(run).read_text() == FILE)
+
+
 async def test_reset_takes_a_setting_out_of_the_file(run: FakeOperations) -> None:
     async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await open_settings(pilot)
