@@ -232,6 +232,19 @@ async def test_instances_take_effect_at_once(run: FakeOperations) -> None:
         assert tomllib.loads(file(run).read_text())["generation"]["instances"] == 5
 
 
+async def test_taking_back_may_bring_back_what_is_not_valid(run: FakeOperations) -> None:
+    file(run).write_text("[generation]\ninstances = 'x'\n")
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+        await pilot.press("p")
+        await until_shown(pilot, "Who writes the samples", "✗ instances")
+        await go(pilot, "generation.instances")
+        await pilot.press("e", "3", "enter")
+        await until(pilot, lambda: ("scale", 3) in run.asked)
+        await pilot.press("u")
+        await until_shown(pilot, "✗ generation.instances", "must be a whole number from 1 to 64, not 'x'.")
+        assert run.asked == [("scale", 3)]
+
+
 async def test_a_key_of_ones_own_is_there_at_once(run: FakeOperations) -> None:
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
