@@ -36,6 +36,7 @@ class Row:
     """What stands over the file."""
     written: str = ""
     """What the file says, if anything."""
+    in_file: bool = False
     standing: Standing | None = None
     """Of a setting."""
 
@@ -76,6 +77,7 @@ def _setting(standing: Standing, themes: Sequence[str]) -> Row:
         problem,
         standing.overruled,
         one_line(shown(standing.written)),
+        standing.written is not None,
         standing,
     )
 
@@ -88,9 +90,9 @@ def _keys(table: Mapping[str, object]) -> list[Row]:
         written = one_line(str(table[name])) if name in table else ""
         found.append(
             Row(
-                KEYS, name, written or keys.written(action.keys), "file" if written else "default", action.help,
+                KEYS, name, written or keys.written(action.keys), "file" if name in table else "default", action.help,
                 "a key such as z, ctrl+t or f5; several with commas between them", keys.written(action.keys),
-                name in table, wrong.get(name, ""), "", written,
+                name in table, wrong.get(name, ""), "", written, name in table,
             )
         )  # fmt: skip
     strange = [name for name in table if name not in known]

@@ -74,6 +74,7 @@ class SettingsScreen(Screen[None]):
         self._changes: list[tuple[str, Edit]] = []
         """What was changed here, to be taken back."""
         self._seen: tuple[int, int] | None = None
+        self._saving = asyncio.Lock()
 
     def compose(self) -> ComposeResult:
         yield Static(id="settings-head", markup=False)
@@ -328,7 +329,7 @@ class SettingsScreen(Screen[None]):
                 f"{row.name} is kept in {SETTINGS_FILE} as it is.", title="That is not known here.", markup=False
             )
         elif row.standing is not None and row.standing.setting.wanted.kind == "yes or no":
-            self._save(row, "false" if (row.written or row.value) == "true" else "true")
+            self._turn_over(row.name)
         elif choices := self._choices(row):
             self._choose(row, choices)
         else:
@@ -352,40 +353,52 @@ class SettingsScreen(Screen[None]):
 
     def action_reset(self) -> None:
         row = self._here
-        if row is None or row.section == UNKNOWN or not row.written:
+        if row is None or row.section == UNKNOWN or not row.in_file:
             self.notify(f"{SETTINGS_FILE} says nothing of it." if row and row.section != UNKNOWN else
                         f"What is not known here is kept in {SETTINGS_FILE}.", title="Nothing to reset.")  # fmt: skip
             return
         self._save(row, None)
 
     def action_undo(self) -> None:
-        if self._changes:
-            self._undo(*self._changes.pop())
-        else:
-            self.notify("Nothing was changed here yet.", title="Nothing to take back.")
+        self._undo()
 
-    # Saving
+    # Saving: one change after the other, each on what the one before left
 
     @work(group="save")
     async def _save(self, row: Row, value: str | None) -> None:
+        async with self._saving:
+            await self._put(row, value)
+
+    @work(group="save")
+    async def _turn_over(self, name: str) -> None:
+        """Make true of false, and back."""
+        async with self._saving:
+            row = next(row for row in self._rows if row.name == name)
+            await self._put(row, "false" if (row.written or row.value) == "true" else "true")
+
+    async def _put(self, row: Row, value: str | None) -> None:
         if row.standing is not None:
             setting = row.standing.setting
             edit = await self._written(lambda: self._sources.save(setting, value))
         else:
             edit = await self._written(lambda: self._sources.save_key(row.label, value))
-        if edit is None:
-            return
-        self._changes.append((row.name, edit))
-        await self._tell(row.name, "Saved" if value is not None else "Reset")
+        if edit is not None:
+            self._changes.append((row.name, edit))
+            await self._tell(row.name, "Saved" if value is not None else "Reset")
 
     @work(group="save")
-    async def _undo(self, name: str, edit: Edit) -> None:
-        done = await self._written(lambda: self._sources.restore(edit))
-        if done:
-            await self._tell(name, "Taken back")
-        elif done is not None:
-            self._changes.clear()
-            self.notify(f"{SETTINGS_FILE} was changed by something else since.", title="That cannot be taken back.")
+    async def _undo(self) -> None:
+        async with self._saving:
+            if not self._changes:
+                self.notify("Nothing was changed here yet.", title="Nothing to take back.")
+                return
+            name, edit = self._changes.pop()
+            done = await self._written(lambda: self._sources.restore(edit))
+            if done:
+                await self._tell(name, "Taken back")
+            elif done is not None:
+                self._changes.clear()
+                self.notify(f"{SETTINGS_FILE} was changed by something else since.", title="That cannot be taken back.")
 
     async def _written(self, write: Callable[[], T]) -> T | None:
         """What writing gave; ``None``, and why, if it did not go."""
@@ -413,5 +426,5 @@ class SettingsScreen(Screen[None]):
             self.notify(f"{name} stays {row.value} while that is there.", title=title, severity="warning", markup=False)
         else:
             self.notify(setting_rows.takes_effect(row), title=f"{done}: {name} = {row.value}", timeout=3, markup=False)
-        counts = shown(row.standing.value) if row.standing is not None else row.value
-        self.post_message(SettingSaved(name, counts))
+            if not row.problem:  # what an undo brings back need not be valid
+                self.post_message(SettingSaved(name, shown(row.standing.value) if row.standing else row.value))

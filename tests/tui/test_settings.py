@@ -113,6 +113,17 @@ async def test_booleans_turn_over_and_choices_are_chosen(run: FakeOperations) ->
         await until(pilot, lambda: 'lr_schedule = "cosine"' in file(run).read_text())
 
 
+async def test_changes_that_come_fast_come_one_after_the_other(run: FakeOperations) -> None:
+    async with console(run).run_test(size=SMALL) as pilot:
+        await open_settings(pilot)
+        await go(pilot, "training.use_rslora")
+        await pilot.press("e", "e", "e", "u", "u", "u", "e")
+        await until(pilot, lambda: file(run).read_text() == FILE + "use_rslora = true\n")
+        await until_shown(pilot, "● training.use_rslora")
+        await pilot.press("u", "u")
+        await until(pilot, lambda: file(run).read_text() == FILE)
+
+
 async def test_reset_takes_a_setting_out_of_the_file(run: FakeOperations) -> None:
     async with console(run).run_test(size=SMALL, notifications=True) as pilot:
         await open_settings(pilot)
@@ -219,6 +230,19 @@ async def test_instances_take_effect_at_once(run: FakeOperations) -> None:
         await pilot.press("e", "5", "enter")
         await until(pilot, lambda: ("scale", 5) in run.asked)
         assert tomllib.loads(file(run).read_text())["generation"]["instances"] == 5
+
+
+async def test_taking_back_may_bring_back_what_is_not_valid(run: FakeOperations) -> None:
+    file(run).write_text("[generation]\ninstances = 'x'\n")
+    async with console(run).run_test(size=SMALL, notifications=True) as pilot:
+        await pilot.press("p")
+        await until_shown(pilot, "Who writes the samples", "✗ instances")
+        await go(pilot, "generation.instances")
+        await pilot.press("e", "3", "enter")
+        await until(pilot, lambda: ("scale", 3) in run.asked)
+        await pilot.press("u")
+        await until_shown(pilot, "✗ generation.instances", "must be a whole number from 1 to 64, not 'x'.")
+        assert run.asked == [("scale", 3)]
 
 
 async def test_a_key_of_ones_own_is_there_at_once(run: FakeOperations) -> None:

@@ -51,5 +51,5 @@ def test_help_and_status_do_without_pydantic(tmp_path: Path) -> None:
 
 
 def test_the_console_opens_without_what_draws_charts_and_asks_gpus(tmp_path: Path) -> None:
-    later = {"numpy", "textual_plot", "pynvml", "mlx"}
+    later = {"numpy", "textual_plot", "pynvml", "mlx", "pydantic", "tomlkit"}
     loaded(f"import hegelion_tui.app; assert not {later} & set(sys.modules), sys.modules", tmp_path)
