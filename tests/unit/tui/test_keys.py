@@ -35,8 +35,8 @@ def test_what_is_no_key_is_refused(written: object) -> None:
 
 
 def test_what_cannot_be_used_is_left_out_and_named() -> None:
-    keymap, problems = keys.read({"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "i"})
-    assert keymap == {"train": "z", "stop": "i"}
+    keymap, problems = keys.read({"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "b"})
+    assert keymap == {"train": "z", "stop": "b"}
     assert problems == {
         "trian": "there is no such action, but train is one",
         "convert": "'nope nope' is no key; z, ctrl+t and f5 are",
