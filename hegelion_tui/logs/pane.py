@@ -50,7 +50,7 @@ class Prompt(Horizontal):
         with entry.prevent(Input.Changed):
             entry.value = text
         self.add_class("-open")
-        entry.focus()
+        self.screen.set_focus(entry, scroll_visible=False)  # at once: the next key belongs to it already
 
     def close(self) -> None:
         self.remove_class("-open")
@@ -193,7 +193,7 @@ class LogPane(Pane):
         """One thing at a time: the prompt, the selection, the search, the filter."""
         if self.query_one(Prompt).has_class("-open"):
             self._give_up()
-            self.view.focus(scroll_visible=False)
+            self.screen.set_focus(self.view, scroll_visible=False)
         elif self.screen.selections:
             self.screen.clear_selection()
         elif self._hunt is not None or self._note:
@@ -228,7 +228,7 @@ class LogPane(Pane):
             return  # the foot says why, and the prompt stays
         prompt = self.query_one(Prompt)
         prompt.close()
-        self.view.focus(scroll_visible=False)
+        self.screen.set_focus(self.view, scroll_visible=False)
         if prompt.purpose == "filter":
             self._filter_by(pattern)
         else:

@@ -99,6 +99,8 @@ class LogView(ScrollView, can_focus=True):
 
     def look(self) -> None:
         """Show what is new in the files; bounded, so that a flood does not hold up the keys. Raises ``OSError``."""
+        if self.wrapped and self.window.width != self._width:
+            self._rewrap()  # its place was found after the lines had been wrapped
         before = self.volume.size
         if self.volume.look():
             self.window.reset(self.volume.start)
@@ -340,6 +342,8 @@ class LogView(ScrollView, can_focus=True):
         self._strips.clear()
 
     def _rewrap(self) -> None:
+        if not self.scrollable_content_region.width:
+            return  # it has no place on the screen yet
         first = self.first_shown
         self.window.rewrap(self._width if self.wrapped else 0)
         self._strips.clear()

@@ -28,14 +28,14 @@ class Window:
         """``width`` in cells; 0 does not wrap."""
         self.top = self.bottom = top
         self.rows: list[Row] = []
-        self._width = width
+        self.width = width
         self._heights: list[int] = []
         self._characters = 0
         self.entries: list[Entry] = []
 
     def reset(self, cursor: Cursor) -> None:
         """Hold no line, and stand at ``cursor``."""
-        self.__init__(cursor, self._width)  # type: ignore[misc]
+        self.__init__(cursor, self.width)  # type: ignore[misc]
 
     def append(self, page: Page) -> None:
         """Add lines below. A line that was not whole gives way to what became of it."""
@@ -86,7 +86,7 @@ class Window:
 
     def rewrap(self, width: int) -> None:
         """Wrap to another width."""
-        self._width = width
+        self.width = width
         spans = [(entry, self._wrap(entry)) for entry in self.entries]
         self._heights = [len(found) for _, found in spans]
         self.rows = [Row(entry, *span) for entry, found in spans for span in found]
@@ -117,4 +117,4 @@ class Window:
         del self.rows[-height:]
 
     def _wrap(self, entry: Entry) -> list[tuple[int, int]]:
-        return wrap(entry.line.plain, self._width)
+        return wrap(entry.line.plain, self.width)
