@@ -73,6 +73,12 @@ class Workspace:
     def run(self, run_id: str) -> RunFolder:
         return RunFolder(self.runs / run_id)
 
+    def newest_run(self) -> RunFolder | None:
+        """The run that was at work last."""
+        logs = [folder / "events.jsonl" for folder in self.runs.iterdir()] if self.runs.is_dir() else []
+        logs = [path for path in logs if path.exists()]
+        return RunFolder(max(logs, key=lambda path: path.stat().st_mtime).parent) if logs else None
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -192,10 +198,16 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what writers that were killed left beside the files that they meant to replace."""
+    for path in strays(folder):
+        path.unlink(missing_ok=True)
+
+
+def strays(folder: Path) -> Iterator[Path]:
+    """What ``sweep`` removes."""
     for path in folder.glob(".*"):
         found = re.fullmatch(r"\..+\.(\d+)\.(tmp|link|safetensors)", path.name)
         if found and not _alive(int(found[1])):
-            path.unlink(missing_ok=True)
+            yield path
 
 
 def _alive(pid: int) -> bool:

@@ -25,16 +25,14 @@ def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
         UserError: there is no run yet.
     """
     place = Workspace(workspace.resolve(), demo)
-    logs = [folder / "events.jsonl" for folder in place.runs.iterdir()] if place.runs.exists() else []
-    logs = [path for path in logs if path.exists()]
-    if not logs:
+    newest = place.newest_run()
+    if newest is None:
         raise UserError(f"No run in {place.artifacts} yet.", "Start one with 'hegelion-console --run-all'.")
-    newest = max(logs, key=lambda path: path.stat().st_mtime)
-    state = replay(newest)
+    state = replay(newest.events)
     if as_json:
         write_result(msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
     else:
-        for line in report(state, RunFolder(newest.parent), time.time(), core_alive=_alive(state.core_pid)):
+        for line in report(state, newest, time.time(), core_alive=_alive(state.core_pid)):
             write_result(printable(line) + "\n")
     return ExitCode.DONE
 
