@@ -16,14 +16,16 @@ from textual.app import App, SystemCommand
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.widget import Widget
 
 from hegelion_core import gpu
 from hegelion_core.errors import UserError
 from hegelion_core.events import AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, SAMPLE_ACTIONS
+from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, CHECK_ACTIONS, SAMPLE_ACTIONS, Action
 from hegelion_tui.messages import (
+    ChecklistRequested,
     QuitRequested,
     SamplesDecided,
     SamplesRequested,
@@ -77,6 +79,8 @@ class ConsoleApp(App[int]):
         self._announced = False
         self._levels = LevelWatch()
         self._samples: SamplesScreen | None = None
+        self._tables: dict[Widget, tuple[Action, ...]] = {}
+        """The screens over the main one that have a table of actions of their own."""
         self._main = MainScreen(operations.place, operations.state, clock())
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -94,7 +98,8 @@ class ConsoleApp(App[int]):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action of the table, and the theme."""
-        actions, where = (ACTIONS, self._main) if screen is not self._samples else (SAMPLE_ACTIONS, screen)
+        actions = self._tables.get(screen, ACTIONS)
+        where = screen if screen in self._tables else self._main
         for action in actions:
             run = partial(self.run_action, action.name, where)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
@@ -201,8 +206,22 @@ class ConsoleApp(App[int]):
             await self._succeeds(self._operations.recount())
         screen: SamplesScreen = module.SamplesScreen(self._operations.place, self._operations.state)
         self._samples = screen
-        await self.push_screen_wait(screen)
+        await self._show(screen, SAMPLE_ACTIONS)
         self._samples = None
+
+    @on(ChecklistRequested)
+    @work(exclusive=True, group="checklist")
+    async def _checklist_requested(self) -> None:
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.checklist")
+        await self._show(module.ChecklistScreen(self._operations.place, self._operations.state), CHECK_ACTIONS)
+
+    async def _show(self, screen: Screen[None], actions: tuple[Action, ...]) -> None:
+        """Show a screen until it is left; the palette offers its actions meanwhile."""
+        self._tables[screen] = actions
+        try:
+            await self.push_screen_wait(screen)
+        finally:
+            del self._tables[screen]
 
     @on(SamplesDecided)
     def _samples_decided(self) -> None:

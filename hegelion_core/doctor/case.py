@@ -55,6 +55,10 @@ class Case:
             damaged,
         )
 
+    def shown(self, path: Path) -> str:
+        """A path as it is told: below the workspace without the workspace's own."""
+        return str(path.relative_to(self.place.root) if path.is_relative_to(self.place.root) else path)
+
 
 def settings_of(place: Workspace, state: RunState) -> Settings:
     """The settings of the run that a state tells of, or the workspace's own where they cannot be read.

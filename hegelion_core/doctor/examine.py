@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 
 from hegelion_core.doctor import leftovers, packages, probing, readiness, remedies, troubles
 from hegelion_core.doctor.case import Case
@@ -14,10 +13,11 @@ from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.settings import BUNDLED
 
 Check = Callable[[Case], "Finding | Iterable[Finding] | None"]
+Tell = Callable[[list[Section]], None]
 PATIENCE = 2.5
 """Seconds for what is looked at in a process of its own, the rest included."""
 
-_READY: tuple[tuple[str, tuple[str | Check, ...]], ...] = (
+_SECTIONS: tuple[tuple[str, tuple[str | Check, ...]], ...] = (
     (
         "Ready to train",
         (
@@ -53,19 +53,34 @@ _READY: tuple[tuple[str, tuple[str | Check, ...]], ...] = (
 """Sections and their checks; a name is that of a finding of ``doctor.probe``."""
 
 
-def examine(case: Case, patience: float = PATIENCE) -> list[Section]:
-    """Look at everything; takes at most ``patience`` seconds and a little more."""
+def examine(case: Case, patience: float = PATIENCE, tell: Tell | None = None) -> list[Section]:
+    """Look at everything; takes at most ``patience`` seconds and a little more.
+
+    Args:
+        case: what is looked at.
+        patience: seconds.
+        tell: is given what is known before the rest is waited for.
+    """
     deadline = time.monotonic() + patience
     process = probing.start(case)
+    probed: dict[str, Probed] = {}
     try:
-        looked = {check: _look(check, case) for _, checks in _READY for check in checks if callable(check)}
+        looked = {check: _look(check, case) for _, checks in _SECTIONS for check in checks if callable(check)}
+        if tell is not None:
+            tell(_sections(looked, lambda name: _awaited(name, "is being looked at")))
     finally:
         probed = probing.finish(process, max(0.0, deadline - time.monotonic()))
+    late = f"not found out within {patience:g} s"
+    return _sections(looked, lambda name: _told(probed[name], case) if name in probed else _awaited(name, late))
+
+
+def _sections(looked: Mapping[Check, list[Finding]], asked: Callable[[str], list[Finding]]) -> list[Section]:
+    """All findings in their order: of the checks here, and by name those of the probe."""
     sections: list[Section] = []
-    for title, checks in _READY:
+    for title, checks in _SECTIONS:
         findings: list[Finding] = []
         for check in checks:
-            findings += _from_probe(check, probed, case, patience) if isinstance(check, str) else looked[check]
+            findings += asked(check) if isinstance(check, str) else looked[check]
         sections.append(Section(title, tuple(findings)))
     return sections
 
@@ -91,15 +106,14 @@ def _look(check: Check, case: Case) -> list[Finding]:
         return [Finding(name, "failed", error.message, error.hint)]
 
 
-def _from_probe(name: str, probed: Mapping[str, Probed], case: Case, patience: float) -> list[Finding]:
-    if (one := probed.get(name)) is not None:
-        finding = Finding(one.name, one.level, one.found, one.mend)
-        return [replace(finding, remedy=_remedy(one.remedy, case)) if one.remedy else finding]
+def _told(one: Probed, case: Case) -> list[Finding]:
+    return [Finding(one.name, one.level, one.found, one.mend, _remedy(one.remedy, case))]
+
+
+def _awaited(name: str, why: str) -> list[Finding]:
     if name not in probing.NAMES:
         return []
-    return [
-        Finding(name, "note", f"not found out within {patience:g} s", "Look again, or wait longer with --patience 20.")
-    ]
+    return [Finding(name, "note", why, "Look again, or wait longer: doctor --patience 20.")]
 
 
 def _remedy(name: RemedyName, case: Case) -> Remedy | None:

@@ -25,7 +25,7 @@ def lock(case: Case) -> Finding:
         return Finding("lock", "ok", "no core holds this workspace; a dead one's lock is freed by the system")
     pid = case.state.core_pid
     return Finding(
-        "lock", "warning", f"A core holds {case.place.artifacts}, but does not answer (it may have started just now).",
+        "lock", "warning", f"A core holds {case.shown(case.place.artifacts)}, but does not answer; it may have begun just now.",
         f"Look again in a moment. If it stays so, end it: kill {pid or 'its process'}.",
     )  # fmt: skip
 
@@ -41,10 +41,10 @@ def pointer(case: Case) -> Finding:
         with _no_core(place):
             for path in left:
                 path.unlink(missing_ok=True)
-        return f"Removed {_paths(left)}."
+        return f"Removed {_paths(case, left)}."
 
-    remedy = Remedy(f"Remove {_paths(left)}.", do)
-    return Finding("socket", "warning", f"Left by a core that is gone: {_paths(left)}.", _BY_ITSELF, remedy)
+    remedy = Remedy(f"Remove {_paths(case, left)}.", do)
+    return Finding("socket", "warning", f"Left by a core that is gone: {_paths(case, left)}.", _BY_ITSELF, remedy)
 
 
 def orphans(case: Case) -> Finding:
@@ -81,9 +81,9 @@ def torn_line(case: Case) -> Finding:
             "It is a sample." if store.accepted > before else "It counts for nothing."
         )
 
+    why = " yet." if case.core else "; whoever wrote it was killed."
     return Finding(
-        "last line", "note" if case.core else "warning",
-        f"The last line of {path} has no end" + (" yet." if case.core else "; whoever wrote it was killed."),
+        "last line", "note" if case.core else "warning", f"The last line of {case.shown(path)} has no end{why}",
         "Generation ends it by itself; nothing of it is deleted.",
         None if case.core else Remedy("End the line with a line feed, under the writers' lock.", do),
     )  # fmt: skip
@@ -101,8 +101,8 @@ def stray_files(case: Case) -> Finding:
             workspace.sweep(folder)
         return f"Removed {len(left)}; what they should have replaced is as it was."
 
-    remedy = Remedy(f"Remove {_paths(left)}.", do)
-    return Finding("half-written files", "warning", f"{len(left)}: {_paths(left)}.", _BY_ITSELF, remedy)
+    remedy = Remedy(f"Remove {_paths(case, left)}.", do)
+    return Finding("half-written files", "warning", f"{len(left)}: {_paths(case, left)}.", _BY_ITSELF, remedy)
 
 
 def event_log(case: Case) -> Finding | None:
@@ -111,7 +111,7 @@ def event_log(case: Case) -> Finding | None:
         return None
     if case.damaged:
         return Finding(
-            "event log", "note", f"{case.damaged:,} lines of {case.run.events} could not be read.",
+            "event log", "note", f"{case.damaged:,} lines of {case.shown(case.run.events)} could not be read.",
             "They are passed over: by another version, or damaged. Samples and checkpoints are files of their own.",
         )  # fmt: skip
     return Finding("event log", "ok", "every line can be read")
@@ -173,6 +173,6 @@ def _read(path: Path) -> str:
         return ""
 
 
-def _paths(paths: list[Path]) -> str:
+def _paths(case: Case, paths: list[Path]) -> str:
     more = f" and {len(paths) - 3} more" if len(paths) > 3 else ""
-    return ", ".join(str(path) for path in paths[:3]) + more
+    return ", ".join(case.shown(path) for path in paths[:3]) + more

@@ -27,8 +27,10 @@ def prompts(case: Case) -> Finding:
     if (file := generation.prompt_file) is not None:
         path = case.place.resolve(file)
         if not path.is_file():
-            return Finding("prompts", "failed", f"{path}: no such file.", "Name another file with --prompt-file.")
-        return Finding("prompts", "ok", f"{path}, {size(path.stat().st_size)}")
+            return Finding(
+                "prompts", "failed", f"{case.shown(path)}: no such file.", "Name another file with --prompt-file."
+            )
+        return Finding("prompts", "ok", f"{case.shown(path)}, {size(path.stat().st_size)}")
     if generation.dataset == BUNDLED:
         return Finding("prompts", "ok", "those that ship with this program")
     if case.place.resolve(Path(generation.dataset)).exists():
@@ -45,10 +47,12 @@ def samples(case: Case) -> Finding:
     path = case.place.resolve(generation.output)
     wanted = generation.limit or case.state.target or (0 if generation.prompt_file else DEFAULT_LIMIT)
     if not path.exists():
-        return Finding("samples", "note", f"none yet: {path}", "Generate them: hegelion-console generate (g).")
+        return Finding(
+            "samples", "note", f"none yet: {case.shown(path)}", "Generate them: hegelion-console generate (g)."
+        )
     told = case.state.sample_path == str(path)
     have, what = (case.state.accepted, "samples") if told else (_lines(path), "lines")
-    found = f"{have:,}{f' of {wanted:,}' if wanted else ''} {what} in {path}"
+    found = f"{have:,}{f' of {wanted:,}' if wanted else ''} {what} in {case.shown(path)}"
     if wanted and have < wanted:
         return Finding("samples", "note", found, "Generate the rest: hegelion-console generate (g).")
     return Finding("samples", "ok", found)
@@ -60,12 +64,12 @@ def rows(case: Case) -> Finding:
     source = case.place.resolve(case.settings.generation.output)
     convert = "Convert the samples: hegelion-console convert (c)."
     if not path.exists():
-        return Finding("training rows", "note", f"none yet: {path}", convert)
+        return Finding("training rows", "note", f"none yet: {case.shown(path)}", convert)
     if not (count := _lines(path)):
-        return Finding("training rows", "warning", f"{path} is empty.", convert)
+        return Finding("training rows", "warning", f"{case.shown(path)} is empty.", convert)
     if source.exists() and source.stat().st_mtime > path.stat().st_mtime:
-        return Finding("training rows", "note", f"{count:,} rows, older than the samples: {path}", convert)
-    return Finding("training rows", "ok", f"{count:,} rows in {path}")
+        return Finding("training rows", "note", f"{count:,} rows, older than the samples: {case.shown(path)}", convert)
+    return Finding("training rows", "ok", f"{count:,} rows in {case.shown(path)}")
 
 
 def folders(case: Case) -> Iterator[Finding]:
@@ -77,21 +81,21 @@ def folders(case: Case) -> Iterator[Finding]:
             yield from_check(checklist.output_file(name, path))
     absent = {path.parent for path in map(place.resolve, files.values()) if not path.parent.is_dir()}
     for path in sorted(absent):
-        yield _folder("data folder", path)
-    yield _folder("adapter folder", place.resolve(settings.training.adapter_path))
-    yield _folder("runs folder", place.runs)
-    yield _folder("logs folder", place.logs)
+        yield _folder(case, "data folder", path)
+    yield _folder(case, "adapter folder", place.resolve(settings.training.adapter_path))
+    yield _folder(case, "runs folder", place.runs)
+    yield _folder(case, "logs folder", place.logs)
 
 
-def _folder(name: str, path: Path) -> Finding:
+def _folder(case: Case, name: str, path: Path) -> Finding:
     if path.exists():
         return from_check(checklist.output_folder(name, path))
     above = next(folder for folder in path.parents if folder.exists())
     if not above.is_dir() or not os.access(above, os.W_OK):
         why = "may not be written" if above.is_dir() else "is a file, not a folder"
         return Finding(name, "failed", f"{path} cannot be made: {above} {why}.", "Choose another path, or mend that.")
-    remedy = remedies.make_folder(path)
-    return Finding(name, "note", f"{path} is not there yet.", "It is made when it is needed.", remedy)
+    remedy = remedies.make_folder(path, case.shown(path))
+    return Finding(name, "note", f"{case.shown(path)} is not there yet.", "It is made when it is needed.", remedy)
 
 
 def machine(case: Case) -> Iterator[Finding]:

@@ -6,24 +6,24 @@ import importlib.util
 import shlex
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from hegelion_core.doctor.finding import Remedy, Say
 from hegelion_core.errors import ExitCode, UserError, explain
 
 
-def make_folder(path: Path) -> Remedy:
-    """Make a folder and those above it."""
+def make_folder(path: Path, shown: str) -> Remedy:
+    """Make a folder and those above it; ``shown`` is how it is called."""
 
     def do(say: Say) -> str:
         try:
             path.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise explain(error) from None
-        return f"{path} is there now."
+        return f"{shown} is there now."
 
-    return Remedy(f"Make the folder {path}.", do)
+    return Remedy(f"Make the folder {shown}.", do)
 
 
 def install(requirements: Sequence[str]) -> Remedy:
@@ -67,7 +67,7 @@ def make_blas() -> Remedy:
     return Remedy("Make the copy of the fast BLAS in the cache folder; it takes seconds.", do)
 
 
-def run(command: Sequence[str], say: Say, environment: Mapping[str, str] | None = None) -> None:
+def run(command: Sequence[str], say: Say) -> None:
     """Run a command; it is told, and so is every line that it writes.
 
     Raises:
@@ -78,17 +78,20 @@ def run(command: Sequence[str], say: Say, environment: Mapping[str, str] | None 
     try:
         with subprocess.Popen(
             command,
-            env=environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
         ) as process:
-            for line in process.stdout or ():
-                if line.strip():
-                    last = line.strip()
-                    say(last)
+            try:
+                for line in process.stdout or ():
+                    if line.strip():
+                        last = line.strip()
+                        say(last)
+            except BaseException:  # whoever asked does not want it any more
+                process.kill()
+                raise
     except OSError as error:
         raise UserError(f"{command[0]} cannot be started: {error.strerror}.", "Install it first.") from None
     if process.returncode:

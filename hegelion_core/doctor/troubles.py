@@ -19,13 +19,15 @@ def core(case: Case) -> Finding:
     """Whether the run is at work, or ended without a word."""
     state = case.state
     if case.run is None:
-        return Finding("run", "note", f"no run in {case.place.artifacts} yet", "Start one: hegelion-console --run-all.")
+        return Finding(
+            "run", "note", f"no run in {case.shown(case.place.artifacts)} yet", "Start one: hegelion-console --run-all."
+        )
     if case.core:
         return Finding("run", "ok", f"{case.run.id}: core {case.core} {'is at work' if state.active else 'is idle'}")
     if state.active:
         return Finding(
             "run", "warning", f"{case.run.id}: its core ended without warning.",
-            f"Run the same command again to go on where it was. Its last words, if any: {case.place.logs}/core.log.",
+            f"Run the same command again; it goes on where it was. Its last words: {case.shown(case.place.logs)}/core.log.",
         )  # fmt: skip
     return Finding("run", "ok", f"{case.run.id}: not running, it ended in order")
 
@@ -37,10 +39,10 @@ def failure(case: Case) -> Iterator[Finding]:
             continue
         advice = [case.state.hint or "Mend that and run the same command again."]
         if name == "generate":
-            logs = ", ".join(str(path) for path in sorted(case.place.logs.glob("generator_*.log")))
+            logs = ", ".join(case.shown(path) for path in sorted(case.place.logs.glob("generator_*.log")))
             advice += [f"What was said: {logs}."] if logs else []
         if name == "train":
-            advice.append(f"Its last lines are in {case.place.train_log}.")
+            advice.append(f"Its last lines are in {case.shown(case.place.train_log)}.")
         if name == "train" and "memory" in stage.detail:
             advice.append(
                 "Less memory is needed with --micro_batch_size 1, --grad_checkpoint, a smaller --max_seq_length, or a "
@@ -76,7 +78,7 @@ def generators(case: Case) -> Iterator[Finding]:
         yield Finding(
             f"generator {number}", "warning", f"It has said nothing for {duration(quiet)}.",
             f"A call is ended by itself after {duration(limit)} of silence, and asked anew. If this lasts: stop (s), "
-            f"see {case.place.generator_log(number)}, and generate again (g); it goes on where it was.",
+            f"see {case.shown(case.place.generator_log(number))}, and generate again (g); it goes on where it was.",
         )  # fmt: skip
     if not silent:
         yield Finding("generators", "ok", f"{state.wanted_instances} at work, {state.in_flight} calls under way")
@@ -112,14 +114,22 @@ def adapter(case: Case) -> Finding:
     path = case.place.resolve(case.settings.training.adapter_path)
     there = [name for name in _ADAPTER if (path / name).is_file()]
     if len(there) == len(_ADAPTER):
-        return Finding("adapter", "ok", f"{path}, {size((path / _ADAPTER[1]).stat().st_size)}")
+        return Finding("adapter", "ok", f"{case.shown(path)}, {size((path / _ADAPTER[1]).stat().st_size)}")
     if there:
         missing = next(name for name in _ADAPTER if name not in there)
-        return Finding("adapter", "warning", f"{path} lacks {missing}.", "Train again; it goes on where it was.")
+        return Finding(
+            "adapter", "warning", f"{case.shown(path)} lacks {missing}.", "Train again; it goes on where it was."
+        )
     if (trained := case.state.trained) is not None and case.place.resolve(Path(trained.adapter_path)) == path:
         return Finding(
-            "adapter", "failed", f"Training finished, but {path} is empty.", "Train again: hegelion-console train (t)."
+            "adapter",
+            "failed",
+            f"Training finished, but {case.shown(path)} is empty.",
+            "Train again: hegelion-console train (t).",
         )
     return Finding(
-        "adapter", "note", f"none yet: {path}", "It is written when training ends: hegelion-console train (t)."
+        "adapter",
+        "note",
+        f"none yet: {case.shown(path)}",
+        "It is written when training ends: hegelion-console train (t).",
     )

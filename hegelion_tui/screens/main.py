@@ -16,7 +16,14 @@ from hegelion_core.pressure import Pressure
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS
-from hegelion_tui.messages import QuitRequested, SamplesRequested, ScaleRequested, StartRequested, StopRequested
+from hegelion_tui.messages import (
+    ChecklistRequested,
+    QuitRequested,
+    SamplesRequested,
+    ScaleRequested,
+    StartRequested,
+    StopRequested,
+)
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
@@ -111,6 +118,9 @@ class MainScreen(Screen[None]):
 
     def action_show_samples(self) -> None:
         self.post_message(SamplesRequested())
+
+    def action_show_checklist(self) -> None:
+        self.post_message(ChecklistRequested())
 
     def action_show_help(self) -> None:
         self.app.push_screen(HelpScreen())
