@@ -24,8 +24,9 @@ def lock(case: Case) -> Finding:
     if is_free(case.place):
         return Finding("lock", "ok", "no core holds this workspace; a dead one's lock is freed by the system")
     pid = case.state.core_pid
+    where = case.shown(case.place.artifacts)
     return Finding(
-        "lock", "warning", f"A core holds {case.shown(case.place.artifacts)}, but does not answer; it may have begun just now.",
+        "lock", "warning", f"A core holds {where}, but does not answer; it may have begun just now.",
         f"Look again in a moment. If it stays so, end it: kill {pid or 'its process'}.",
     )  # fmt: skip
 

@@ -27,7 +27,7 @@ def core(case: Case) -> Finding:
     if state.active:
         return Finding(
             "run", "warning", f"{case.run.id}: its core ended without warning.",
-            f"Run the same command again; it goes on where it was. Its last words: {case.shown(case.place.logs)}/core.log.",
+            f"Run the same command again; it goes on where it was. Last words: {case.shown(case.place.logs)}/core.log.",
         )  # fmt: skip
     return Finding("run", "ok", f"{case.run.id}: not running, it ended in order")
 
