@@ -110,16 +110,16 @@ async def test_the_keys_of_the_table_in_help_palette_and_the_way_back(run: FakeO
     app = console(run)
     async with app.run_test(size=WIDE) as pilot:
         await open_checklist(pilot)
-        titles = {command.title for command in app.get_system_commands(screen(pilot))}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert titles == {f"{action.label} ({action.shown})" for action in CHECK_ACTIONS} | {"Theme"}
         await pilot.press("question_mark")
         await until_shown(pilot, *(action.help for action in CHECK_ACTIONS))
-        assert isinstance(app.screen, HelpScreen)
+        await until(pilot, lambda: isinstance(app.screen, HelpScreen))
         await pilot.press("escape", "tab")
         await until(pilot, lambda: app.focused is not None and app.focused.id == "check-detail")
         await pilot.press("k")
         await until(pilot, lambda: isinstance(app.screen, MainScreen))
-        titles = {command.title for command in app.get_system_commands(app.get_default_screen())}
+        titles = {command.title for command in app.get_system_commands(app.screen)}
         assert "Checklist (k)" in titles
 
 
