@@ -113,7 +113,7 @@ def _fix(finding: Finding) -> dict[str, str]:
     assert remedy is not None  # noqa: S101 - the caller has looked
     write(sys.stderr, f"{finding.name}: {printable(remedy.what)}\n")
     try:
-        result, level = remedy.do(_say), "done"
+        result, level = remedy.apply(_say), "done"
     except UserError as error:
         result, level = str(error).replace("\n", " "), "failed"
     _say(result)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from hegelion_core.errors import explain
 from hegelion_core.events import CheckFailed, CheckPassed
 
 Level = Literal["ok", "note", "warning", "failed"]
@@ -24,9 +25,23 @@ class Remedy:
     what: str
     """What will be done, in words."""
     do: Callable[[Say], str]
-    """Does it and returns what was done; raises ``UserError`` if it cannot be done."""
+    """Does it and returns what was done; raises ``UserError`` or ``OSError`` if it cannot be done."""
     asks: bool = False
     """It installs or downloads something, or ends processes: a person is asked first."""
+
+    def apply(self, say: Say) -> str:
+        """Do it.
+
+        Returns:
+            What was done.
+
+        Raises:
+            UserError: it cannot be done.
+        """
+        try:
+            return self.do(say)
+        except OSError as error:
+            raise explain(error) from None
 
 
 @dataclass(frozen=True)

@@ -10,17 +10,14 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hegelion_core.doctor.finding import Remedy, Say
-from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.errors import ExitCode, UserError
 
 
 def make_folder(path: Path, shown: str) -> Remedy:
     """Make a folder and those above it; ``shown`` is how it is called."""
 
     def do(say: Say) -> str:
-        try:
-            path.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise explain(error) from None
+        path.mkdir(parents=True, exist_ok=True)
         return f"{shown} is there now."
 
     return Remedy(f"Make the folder {shown}.", do)

@@ -23,7 +23,7 @@ from textual.widgets.option_list import Option
 from hegelion_core.doctor.case import Case, settings_of
 from hegelion_core.doctor.examine import examine
 from hegelion_core.doctor.finding import Finding, Remedy, Section
-from hegelion_core.errors import UserError
+from hegelion_core.errors import UserError, explain
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import check_words
@@ -114,8 +114,9 @@ class ChecklistScreen(Screen[None]):
     async def _look(self) -> None:
         try:
             sections = await asyncio.to_thread(self._examine)
-        except UserError as error:
-            sections = [Section("Settings", (Finding("settings", "failed", error.message, error.hint),))]
+        except (UserError, OSError) as raised:
+            error = explain(raised) if isinstance(raised, OSError) else raised
+            sections = [Section("Before anything else", (Finding("settings", "failed", error.message, error.hint),))]
         self.post_message(Looked(sections, final=True))
 
     def _examine(self) -> list[Section]:
@@ -180,7 +181,7 @@ class ChecklistScreen(Screen[None]):
         self._fixing = finding.name
         self._said.clear()
         try:
-            done = await asyncio.to_thread(remedy.do, self._say)
+            done = await asyncio.to_thread(remedy.apply, self._say)
         except UserError as error:
             self.notify(error.hint, title=error.message, severity="error", markup=False)
         else:

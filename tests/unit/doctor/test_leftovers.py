@@ -43,7 +43,7 @@ def case(place: Workspace) -> Case:
 
 def mend(finding: Finding) -> str:
     assert finding.remedy is not None
-    return finding.remedy.do(lambda line: None)
+    return finding.remedy.apply(lambda line: None)
 
 
 def point(place: Workspace, path: Path, run: Path) -> None:

@@ -146,7 +146,7 @@ def test_folders_are_not_made_by_looking_but_by_the_remedy(place: Workspace) -> 
         assert one.remedy is not None
         assert not one.remedy.asks
         for _ in range(2):  # again does no harm
-            assert one.remedy.do(lambda line: None).endswith("is there now.")
+            assert one.remedy.apply(lambda line: None).endswith("is there now.")
     findings = by_name(readiness.folders(case(place)))
     assert {one.level for one in findings.values()} == {"ok"}
     assert {"sample file", "training rows' file"} < set(findings)
@@ -166,7 +166,7 @@ def test_folders_that_cannot_be_made_or_written(place: Workspace) -> None:
 def test_a_folder_that_cannot_be_made_after_all_says_why(place: Workspace) -> None:
     (place.root / "file").touch()
     with pytest.raises(UserError, match="file"):
-        remedies.make_folder(place.root / "file" / "x", "file/x").do(lambda line: None)
+        remedies.make_folder(place.root / "file" / "x", "file/x").apply(lambda line: None)
 
 
 def test_the_machine(place: Workspace) -> None:
