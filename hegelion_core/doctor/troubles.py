@@ -8,6 +8,7 @@ from pathlib import Path
 from hegelion_core.commands.words import duration, size
 from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Finding
+from hegelion_core.events import CheckFailed
 from hegelion_core.run_state import InstanceState, samples_per_minute, seconds_left
 
 _ADAPTER = ("adapter_config.json", "adapters.safetensors")
@@ -37,6 +38,9 @@ def failure(case: Case) -> Iterator[Finding]:
     for name, stage in case.state.stages.items():
         if stage.status != "failed":
             continue
+        if name == "check":  # the checklist above is newer; but it fetches nothing, and the stage does
+            yield from _failed_checks(case)
+            continue
         advice = [case.state.hint or "Mend that and run the same command again."]
         if name == "generate":
             logs = ", ".join(case.shown(path) for path in sorted(case.place.logs.glob("generator_*.log")))
@@ -49,6 +53,13 @@ def failure(case: Case) -> Iterator[Finding]:
                 "smaller student."
             )
         yield Finding(f"{name} failed", "failed", stage.detail, " ".join(advice))
+
+
+def _failed_checks(case: Case) -> Iterator[Finding]:
+    for check in case.state.checks:
+        if isinstance(check, CheckFailed):
+            again = f"{check.fix} Then run the same command again.".lstrip()
+            yield Finding("check failed", "warning", f"{check.name}, last time: {check.detail}", again)
 
 
 def memory(case: Case) -> Finding | None:

@@ -196,6 +196,15 @@ def test_a_generator_that_failed_leads_to_its_log(place: Workspace) -> None:
     assert found.mend == "Sign in. What was said: artifacts/logs/generator_1.log."
 
 
+def test_what_the_check_stage_found_is_told_until_it_is_run_again(place: Workspace) -> None:
+    bad = e.CheckFailed(name="prompts", detail="The hub does not answer.", fix="Look at the network.")
+    ended = e.StageFailed(stage="check", message="prompts: The hub does not answer.", hint="", exit_code=3)
+    good = e.CheckPassed(name="disk", detail="much")
+    (found,) = troubles.failure(happened(place, *opened(), e.StageStarted(stage="check"), good, bad, ended))
+    assert (found.level, found.found) == ("warning", "prompts, last time: The hub does not answer.")
+    assert found.mend == "Look at the network. Then run the same command again."
+
+
 def test_training_that_ran_out_of_memory_names_what_needs_less(place: Workspace) -> None:
     failed = e.StageFailed(stage="train", message="train ran out of memory: 7 GiB.", hint="", exit_code=1)
     (found,) = troubles.failure(happened(place, *opened(), *training(), failed))
