@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from hegelion_core.events import CheckFailed, CheckPassed
-from hegelion_core.pressure import read_pressure
+from hegelion_core.pressure import Pressure, read_pressure
 from hegelion_core.settings import BUNDLED, Settings, TrainingSettings
 from hegelion_core.training.tracking import missing_library
 from hegelion_core.workspace import Workspace
@@ -32,11 +32,8 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
     Raises:
         OSError: the disk cannot be asked.
     """
-    small = settings.training.model == BUNDLED
-    now = read_pressure(place.artifacts, interval=0)
     checks = [
-        disk(place.artifacts, now.disk_free, DISK_GIB_BUNDLED if small else DISK_GIB),
-        memory(now.total, now.available, MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
+        *machine(place, settings, read_pressure(place.artifacts, interval=0)),
         output_file("sample file", place.resolve(settings.generation.output)),
         output_file("training rows", place.resolve(settings.conversion.output)),
         output_folder("adapter", place.resolve(settings.training.adapter_path)),
@@ -44,6 +41,15 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
         output_folder("logs", place.logs),
     ]
     return checks if settings.training.track == "none" else [*checks, tracker(settings.training)]
+
+
+def machine(place: Workspace, settings: Settings, now: Pressure) -> list[Check]:
+    """Whether disk and memory suffice for the student."""
+    small = settings.training.model == BUNDLED
+    return [
+        disk(place.artifacts, now.disk_free, DISK_GIB_BUNDLED if small else DISK_GIB),
+        memory(now.total, now.available, MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
+    ]
 
 
 def tracker(settings: TrainingSettings) -> Check:

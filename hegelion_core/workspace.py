@@ -78,6 +78,10 @@ class Workspace:
         logs = [(log.stat().st_mtime, log.parent) for log in self.runs.glob("*/events.jsonl")]
         return [RunFolder(path) for _, path in sorted(logs, reverse=True)]
 
+    def newest_run(self) -> RunFolder | None:
+        """The run that was at work last."""
+        return next(iter(self.all_runs()), None)
+
 
 @dataclass(frozen=True)
 class RunFolder:
@@ -202,10 +206,16 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
 
 def sweep(folder: Path) -> None:
     """Remove what writers that were killed left beside the files that they meant to replace."""
+    for path in strays(folder):
+        path.unlink(missing_ok=True)
+
+
+def strays(folder: Path) -> Iterator[Path]:
+    """What ``sweep`` removes."""
     for path in folder.glob(".*"):
         found = re.fullmatch(r"\..+\.(\d+)\.(tmp|link|safetensors)", path.name)
         if found and not alive(int(found[1])):
-            path.unlink(missing_ok=True)
+            yield path
 
 
 def alive(pid: int) -> bool:

@@ -54,6 +54,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
     Action("show_samples", "d", "d", "Samples", "Look through the samples; accept, reject, edit, export.", 12),
     Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 13),
+    Action("show_checklist", "h", "h", "Checklist", "See what is ready, what is wrong, and mend it.", 14),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
@@ -90,6 +91,26 @@ SAMPLE_ACTIONS: tuple[Action, ...] = (
     Action("back", "escape,q,d", "esc", "Back", "Leave off searching and filtering; then back to the run.", 1),
 )
 """What can be done on the samples screen; ``SamplesScreen.action_<name>`` does it."""
+
+CHECK_ACTIONS: tuple[Action, ...] = (
+    Action(
+        "fix",
+        "f",
+        "f",
+        "Fix",
+        "Mend this one, where that is safe; asks before it installs or fetches.",
+        2,
+    ),
+    Action("look_again", "r", "r", "Look again", "Go through all checks again.", 3),
+    Action("next_trouble", "n", "n", "Next trouble", "Go to the next one that is to be mended or worth a look.", 4),
+    Action("next_pane", "tab,shift+tab", "tab", "List/text", "Go from the list to the text below, and back.", 5),
+    Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 6),
+    Action("back", "escape,q,h", "esc", "Back", "Back to the run.", 1),
+)
+"""What can be done on the checklist; ``ChecklistScreen.action_<name>`` does it."""
+
+CHECK_KEYS = (("↑ ↓ PgUp PgDn Home End", "Go through the checks, or scroll the text."),)
+"""Keys that its list has by itself, for the help."""
 
 SAMPLE_KEYS = (
     ("↑ ↓ PgUp PgDn", "Go through the table, or scroll the text."),

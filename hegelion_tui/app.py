@@ -17,6 +17,7 @@ from textual.dom import DOMNode
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
+from textual.widget import Widget
 
 from hegelion_core import gpu
 from hegelion_core.commands.text import printable
@@ -26,11 +27,20 @@ from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
 from hegelion_core.setting_sources import KEYS
 from hegelion_tui import keys, preferences
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SAMPLE_ACTIONS, SETTING_ACTIONS, Action
+from hegelion_tui.actions import (
+    ACTIONS,
+    CHART_ACTIONS,
+    CHECK_ACTIONS,
+    LOG_ACTIONS,
+    SAMPLE_ACTIONS,
+    SETTING_ACTIONS,
+    Action,
+)
 from hegelion_tui.keys import KeyedApp, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
+    ChecklistRequested,
     QuitRequested,
     SamplesDecided,
     SamplesRequested,
@@ -95,7 +105,8 @@ class ConsoleApp(KeyedApp):
         self._levels = LevelWatch()
         self._flags = flags or {}
         self._samples: SamplesScreen | None = None
-        self._settings: SettingsScreen | None = None
+        self._tables: dict[Widget, tuple[Action, ...]] = {}
+        """The screens over the main one that have a table of actions of their own."""
         self._main = MainScreen(operations.place, operations.state, clock())
         for theme in (DARK, LIGHT):
             self.register_theme(theme)
@@ -131,9 +142,7 @@ class ConsoleApp(KeyedApp):
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
         """The palette: every action of the table, and the theme."""
-        own: tuple[Action, ...] = ()
-        if screen is self._samples or screen is self._settings:
-            own = SAMPLE_ACTIONS if screen is self._samples else SETTING_ACTIONS
+        own = self._tables.get(screen, ())
         chart = self._main.query_one(ChartPane)
         offered: list[tuple[DOMNode, Action]] = [(screen, action) for action in own]
         if not own:
@@ -252,7 +261,7 @@ class ConsoleApp(KeyedApp):
             await self._succeeds(self._operations.recount())
         screen: SamplesScreen = module.SamplesScreen(self._operations.place, self._operations.state)
         self._samples = screen
-        await self.push_screen_wait(screen)
+        await self._show(screen, SAMPLE_ACTIONS)
         self._samples = None
 
     @on(SettingsRequested)
@@ -261,9 +270,7 @@ class ConsoleApp(KeyedApp):
         # Like the samples': what checks settings is imported when it is needed.
         module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.settings")
         screen: SettingsScreen = module.SettingsScreen(self._operations.place, self._flags, list(self.available_themes))
-        self._settings = screen
-        await self.push_screen_wait(screen)
-        self._settings = None
+        await self._show(screen, SETTING_ACTIONS)
 
     @on(SettingSaved)
     async def _setting_saved(self, message: SettingSaved) -> None:
@@ -297,6 +304,20 @@ class ConsoleApp(KeyedApp):
             if self._overruled:
                 text = "The environment or a flag names another theme for the next time."
                 self.notify(text, title="The theme is saved.")
+
+    @on(ChecklistRequested)
+    @work(exclusive=True, group="checklist")
+    async def _checklist_requested(self) -> None:
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.checklist")
+        await self._show(module.ChecklistScreen(self._operations.place, self._operations.state), CHECK_ACTIONS)
+
+    async def _show(self, screen: Screen[None], actions: tuple[Action, ...]) -> None:
+        """Show a screen until it is left; the palette offers its actions meanwhile."""
+        self._tables[screen] = actions
+        try:
+            await self.push_screen_wait(screen)
+        finally:
+            del self._tables[screen]
 
     @on(SamplesDecided)
     def _samples_decided(self) -> None:

@@ -44,6 +44,10 @@ COMMANDS = {
     "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
     "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
     "report": ("hegelion_core.commands.report", "Write a run as one HTML page with pictures."),
+    "doctor": (
+        "hegelion_core.commands.doctor",
+        "Checklist and troubles, and how to mend them; --fix mends what is safe.",
+    ),
     "export": ("hegelion_core.commands.export", "Write the adapter for PEFT, as one model, or as GGUF."),
 }
 """Name to module and one line of help; a module is imported when its command is used."""

@@ -9,13 +9,22 @@ from dataclasses import replace
 from textual.app import App
 from textual.keys import KEY_NAME_REPLACEMENTS, REPLACED_KEYS, Keys, format_key, key_to_character
 
-from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SAMPLE_ACTIONS, SETTING_ACTIONS, Action
+from hegelion_tui.actions import (
+    ACTIONS,
+    CHART_ACTIONS,
+    CHECK_ACTIONS,
+    LOG_ACTIONS,
+    SAMPLE_ACTIONS,
+    SETTING_ACTIONS,
+    Action,
+)
 
 TABLES: dict[str, tuple[Action, ...]] = {
     "run": (*ACTIONS, *CHART_ACTIONS),
     "logs": (*ACTIONS, *LOG_ACTIONS),
     "samples": SAMPLE_ACTIONS,
     "settings": SETTING_ACTIONS,
+    "checklist": CHECK_ACTIONS,
 }
 """Actions that can be done at the same time, and so need keys that differ."""
 RESERVED = frozenset({"enter", "up", "down", "home", "end", "pageup", "pagedown", "ctrl+c", "ctrl+q", "ctrl+p"})

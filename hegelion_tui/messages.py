@@ -31,6 +31,10 @@ class SamplesRequested(Message):
     """The samples should be shown."""
 
 
+class ChecklistRequested(Message):
+    """What is ready and what is wrong should be shown."""
+
+
 class SamplesDecided(Message):
     """Decisions were made by hand: the samples count otherwise now."""
 

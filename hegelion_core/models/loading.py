@@ -54,7 +54,7 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
     if folder.is_dir():
         check_folder(folder)
         return folder.resolve()
-    if not _HUB_NAME.fullmatch(spec) or spec.startswith((".", "~")) or folder.exists():
+    if not _is_hub_name(spec) or folder.exists():
         raise UserError(
             f"{spec}: no model folder is there.",
             "Give a folder with config.json, tokenizer and safetensors, a hub name (owner/name), or 'bundled'.",
@@ -63,6 +63,21 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
     found = _download(spec, models, progress)
     check_folder(found, spec)
     return found
+
+
+def find(spec: str, models: Path) -> Path | None:
+    """The folder of a model as ``locate`` would give it, if nothing had to be made or downloaded for it.
+
+    Raises:
+        UserError: a folder was named that is no model folder, or nothing of that name can be one.
+    """
+    if spec == BUNDLED:
+        return bundled.find(models) or download.find(bundled.HUB_NAME, models)
+    folder = Path(spec).expanduser()
+    if folder.exists() or not _is_hub_name(spec):
+        return locate(spec, models)
+    found = download.find(spec, models)
+    return found if found and not _lacks(found) else None
 
 
 def check_folder(folder: Path, name: str = "") -> None:
@@ -157,6 +172,10 @@ def compile_pays() -> bool:
     import mlx.core as mx
 
     return bool(mx.default_device() == mx.Device(mx.gpu))
+
+
+def _is_hub_name(spec: str) -> bool:
+    return _HUB_NAME.fullmatch(spec) is not None and not spec.startswith((".", "~"))
 
 
 def _lacks(folder: Path) -> list[str]:

@@ -86,6 +86,12 @@ def shown(url: str | None) -> str:
     return f"{parts.scheme}://{host(url)}{parts.path}".rstrip("/")
 
 
+def without_credentials(url: str) -> str:
+    """A url that can be asked without telling anyone who asks."""
+    parts = urlsplit(url)
+    return parts._replace(netloc=host(url), query="", fragment="").geturl()
+
+
 def host(url: str) -> str:
     """Host and port of a url."""
     return urlsplit(url).netloc.rpartition("@")[2]

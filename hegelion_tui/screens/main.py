@@ -17,6 +17,7 @@ from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS
 from hegelion_tui.messages import (
+    ChecklistRequested,
     QuitRequested,
     SamplesRequested,
     ScaleRequested,
@@ -137,6 +138,9 @@ class MainScreen(Screen[None]):
 
     def action_show_settings(self) -> None:
         self.post_message(SettingsRequested())
+
+    def action_show_checklist(self) -> None:
+        self.post_message(ChecklistRequested())
 
     def action_show_help(self) -> None:
         self.app.push_screen(HelpScreen())

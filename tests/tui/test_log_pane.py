@@ -7,6 +7,7 @@ import pytest
 from textual.app import App, ComposeResult
 from textual.content import Content
 from textual.pilot import Pilot
+from textual.widgets import Input
 
 import hegelion_tui
 from hegelion_tui.logs.pane import LogPane
@@ -191,7 +192,9 @@ async def test_a_log_that_cannot_be_read_says_so(tmp_path: Path) -> None:
 
 
 async def search(pilot: Pilot[None], pattern: str, key: str = "slash") -> None:
-    await pilot.press(key, *pattern, "enter")
+    await pilot.press(key)
+    await until(pilot, lambda: isinstance(pilot.app.focused, Input))
+    await pilot.press(*pattern, "enter")
     await pilot.pause()
 
 
