@@ -94,14 +94,15 @@ def stock(task: Task) -> Iterator[Cells]:
 
 def scu(models: str) -> Iterator[Cells]:
     """What SCU adds to plain LoRA: pairs of the same step with and without it, in one process, first one first."""
-    done = measure_raw(Task("scu", models, ",".join(["120"] * 4), 60, 1, num_layers=8))
-    ratios: list[float] = done["ratios"]
-    middle, low, high = interval([ratio - 1 for ratio in ratios])
-    yield (
-        "SCU over λ = 0",
-        f"{middle:+.2%}",
-        f"median of {len(ratios)} pairs of steps of 120 tokens, 95 % interval {low:+.2%} to {high:+.2%}",
-    )
+    for length in (120, 300):
+        done = measure_raw(Task("scu", models, ",".join([str(length)] * 4), 60, 1, num_layers=8))
+        ratios: list[float] = done["ratios"]
+        middle, low, high = interval([ratio - 1 for ratio in ratios])
+        yield (
+            "SCU over λ = 0",
+            f"{middle:+.2%}",
+            f"median of {len(ratios)} pairs of steps of {length} tokens, 95 % interval {low:+.2%} to {high:+.2%}",
+        )
 
 
 def interval(values: list[float], draws: int = 4000) -> tuple[float, float, float]:
