@@ -16,7 +16,7 @@ from hegelion_core.commands.text import printable
 from hegelion_core.errors import UserError
 
 if TYPE_CHECKING:
-    from hegelion_core.doctor.finding import Finding, Section
+    from hegelion_core.doctor.finding import Remedy, Section
 
 _COLOURS = {"ok": "green", "note": "bright_black", "warning": "yellow", "failed": "red"}
 _INDENT = " " * 6
@@ -73,7 +73,7 @@ def doctor(
     sections = examine(Case.open(place, settings), patience)
     done: list[dict[str, str]] = []
     if fix:
-        done = [_fix(one) for section in sections for one in section.findings if one.remedy is not None]
+        done = [_fix(one.name, one.remedy) for section in sections for one in section.findings if one.remedy]
         sections = examine(Case.open(place, settings), patience) if done else sections
     if as_json:
         import msgspec
@@ -107,17 +107,15 @@ def lines(sections: Iterable[Section], *, colour: bool) -> list[str]:
     return said[1:]
 
 
-def _fix(finding: Finding) -> dict[str, str]:
+def _fix(name: str, remedy: Remedy) -> dict[str, str]:
     """Do what can be done about a finding; words go to standard error."""
-    remedy = finding.remedy
-    assert remedy is not None  # noqa: S101 - the caller has looked
-    write(sys.stderr, f"{finding.name}: {printable(remedy.what)}\n")
+    write(sys.stderr, f"{name}: {printable(remedy.what)}\n")
     try:
         result, level = remedy.apply(_say), "done"
     except UserError as error:
         result, level = str(error).replace("\n", " "), "failed"
     _say(result)
-    return {"name": finding.name, "what": remedy.what, "outcome": level, "result": result}
+    return {"name": name, "what": remedy.what, "outcome": level, "result": result}
 
 
 def _say(line: str) -> None:
