@@ -18,7 +18,7 @@ from hegelion_core.report.model import Example, Report, Setting
 from hegelion_core.report.page import page
 from tests.fakes.html_pages import Page, assert_loads_nothing
 
-ROOT = Path("/home/anna/debates")
+ROOT = Path("/somewhere/debates")
 HOSTILE = st.text(
     st.sampled_from(list("<>&\"'/=!-[]?;#x\0\r\n\t\x1b\u202e\u2028 ")) | st.characters(codec="utf-8"),
     min_size=1,
