@@ -10,16 +10,19 @@ from typing import cast
 import mlx.core as mx
 from mlx.nn.layers.base import Module
 from mlx.nn.utils import value_and_grad
-from mlx.optimizers.optimizers import AdamW, clip_grad_norm
+from mlx.optimizers.optimizers import AdamW
 from mlx.utils import tree_flatten
 
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.distributed.group import Group, Solo
 from hegelion_core.training.lora import Weights, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, Spans, Tensors
+from hegelion_core.training.vector import Layout, sum_of_squares
 
-Gradient = Callable[[Tensors, Spans], tuple[mx.array, mx.array, Weights]]
-"""Of a micro-batch: summed loss, supervised tokens, and the sum's gradient."""
+Gradient = Callable[[Tensors, Spans], tuple[mx.array, mx.array, mx.array]]
+"""Of a micro-batch: summed loss, supervised tokens, and the sum's gradient, (n,)."""
+_ALL = "all"
+"""Name of the one vector that the optimizer sees."""
 
 
 def learning_rate(step: int, settings: TrainingSettings) -> float:
@@ -75,17 +78,16 @@ class Stepper:
             to_zero: the reference is zero instead.
         """
         self.model, self._max_grad_norm, self._group = model, max_grad_norm, group or Solo()
-        # Arrays of their own: a compiled step replaces the model's in place while it is traced.
-        self.reference = {
-            name: mx.zeros_like(tensor) if to_zero else tensor + 0 for name, tensor in lora_weights(model).items()
-        }
-        mx.eval(self.reference)
+        weights = lora_weights(model)
+        self._layout = Layout(weights)
+        self._reference = {_ALL: self._layout.zeros() if to_zero else self._layout.join(weights)}
+        mx.eval(self._reference)
         # No weight decay: it would pull the weights to zero, beside and against the controlled pull.
         self._optimizer = AdamW(learning_rate=0.0, weight_decay=0.0, bias_correction=True)
-        self._optimizer.init(self.reference)
+        self._optimizer.init(self._reference)
         gradient, update = self._differentiate(loss), self._update
         if compiled:
-            state = [model.state, self._optimizer.state, self.reference]
+            state = [model.state, self._optimizer.state, self._reference]
             update = mx.compile(update, inputs=state, outputs=state)
         if compiled and not loss.packed:  # packed, each step has its own spans, and would be traced anew
             gradient = mx.compile(gradient, inputs=[model.state, mx.random.state], outputs=[mx.random.state])
@@ -104,12 +106,13 @@ class Stepper:
                 that of the loss; 0: none.
         """
         self._optimizer.learning_rate = mx.array(lr)
-        total, weights = Sums(mx.array(0.0), mx.array(0.0), {}), lora_weights(self.model)
+        total = Sums(mx.array(0.0), mx.array(0.0), self._layout.zeros())
+        weights = lora_weights(self.model)
         for arrays in micro_batches:
             total = total.plus(*self._gradient(arrays.tensors(), arrays.spans))
             set_lora_weights(self.model, weights)  # what is differentiated leaves its placeholders in the model
             mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
-        total = total.over(self._group, self.reference)
+        total = total.over(self._group)
         # Nothing in place of a 0: plain LoRA is AdamW's own step, bit for bit.
         strengths = (mx.array(pull) if pull else None, mx.array(penalty) if penalty else None)
         loss, grad_norm, sum_sq = self._apply(total.loss, total.tokens, total.gradient, *strengths)
@@ -120,18 +123,27 @@ class Stepper:
         """The LoRA weights."""
         return lora_weights(self.model)
 
+    @property
+    def reference(self) -> Weights:
+        """What the weights are pulled to."""
+        return self._layout.split(self._reference[_ALL])
+
     def optimizer_state(self) -> Weights:
-        """The optimizer's state, flattened."""
-        return dict(tree_flatten(self._optimizer.state))
+        """The optimizer's state: its own numbers, and each tensor's moments as ``<name>.m`` and ``<name>.v``."""
+        state = dict(self._optimizer.state)
+        moments: Weights = state.pop(_ALL)
+        for moment, vector in moments.items():
+            state |= {f"{name}.{moment}": tensor for name, tensor in self._layout.split(vector).items()}
+        return state
 
     def restore(self, weights: Weights, reference: Weights, optimizer: Weights) -> None:
         """Go back to where a checkpoint was."""
         set_lora_weights(self.model, weights)
-        self.reference.update(reference)
+        self._reference[_ALL] = self._layout.join(reference)
         state = self._optimizer.state
-        for name, array in optimizer.items():
-            owner, _, leaf = name.rpartition(".")
-            (state[owner] if owner else state)[leaf] = array
+        for moment in state[_ALL]:
+            state[_ALL][moment] = self._layout.join({name: optimizer[f"{name}.{moment}"] for name in weights})
+        state.update({name: array for name, array in optimizer.items() if name in state})
 
     def _differentiate(self, loss: LossFunction) -> Gradient:
         def summed(tensors: Tensors, spans: Spans) -> mx.array:
@@ -139,27 +151,29 @@ class Stepper:
 
         with_gradient = value_and_grad(self.model, summed)
 
-        def gradient(tensors: Tensors, spans: Spans) -> tuple[mx.array, mx.array, Weights]:
+        def gradient(tensors: Tensors, spans: Spans) -> tuple[mx.array, mx.array, mx.array]:
             value, tree = with_gradient(tensors, spans)
-            return value, Arrays(*tensors).weights.sum(), dict(tree_flatten(tree))
+            return value, Arrays(*tensors).weights.sum(), self._layout.join(dict(tree_flatten(tree)))
 
         return gradient
 
     def _update(
-        self, loss: mx.array, tokens: mx.array, gradient: Weights, pull: mx.array | None, penalty: mx.array | None
+        self, loss: mx.array, tokens: mx.array, gradient: mx.array, pull: mx.array | None, penalty: mx.array | None
     ) -> tuple[mx.array, mx.array, mx.array]:
-        weights, start = lora_weights(self.model), self.reference
-        mean = {name: total / tokens for name, total in gradient.items()}
+        weights, start = self._layout.join(lora_weights(self.model)), self._reference[_ALL]
+        mean = gradient / tokens
         if penalty is not None:
-            mean = {name: part + penalty * (weights[name] - start[name]) for name, part in mean.items()}
-        clipped, grad_norm = clip_grad_norm(mean, self._max_grad_norm or math.inf)  # type: ignore[no-untyped-call]
-        stepped: Weights = self._optimizer.apply_gradients(clipped if self._max_grad_norm else mean, weights)
-        distances = {name: weight - start[name] for name, weight in stepped.items()}
+            mean = mean + penalty * (weights - start)
+        grad_norm = mx.sqrt(sum_of_squares(mean))
+        if self._max_grad_norm:
+            mean = mean * mx.minimum(self._max_grad_norm / (grad_norm + 1e-6), 1.0)
+        stepped: mx.array = self._optimizer.apply_gradients({_ALL: mean}, {_ALL: weights})[_ALL]
+        distance = stepped - start
         if pull is not None:
-            distances = {name: distance / (1 + pull) for name, distance in distances.items()}
-            stepped = {name: start[name] + distance for name, distance in distances.items()}
-        set_lora_weights(self.model, stepped)
-        return loss / tokens, grad_norm, mx.stack([mx.square(distance).sum() for distance in distances.values()]).sum()
+            distance = distance / (1 + pull)
+            stepped = start + distance
+        set_lora_weights(self.model, self._layout.split(stepped))
+        return loss / tokens, grad_norm, sum_of_squares(distance)
 
 
 @dataclass(frozen=True)
@@ -168,17 +182,15 @@ class Sums:
 
     loss: mx.array
     tokens: mx.array
-    gradient: Weights
+    gradient: mx.array
+    """(n,)"""
 
-    def plus(self, loss: mx.array, tokens: mx.array, gradient: Weights) -> Sums:
+    def plus(self, loss: mx.array, tokens: mx.array, gradient: mx.array) -> Sums:
         """With one more micro-batch."""
-        summed = {name: self.gradient[name] + part for name, part in gradient.items()} if self.gradient else gradient
-        return Sums(self.loss + loss, self.tokens + tokens, summed)
+        return Sums(self.loss + loss, self.tokens + tokens, self.gradient + gradient)
 
-    def over(self, group: Group, like: Weights) -> Sums:
-        """With those of the other processes; one without micro-batches adds zeros ``like`` the weights."""
+    def over(self, group: Group) -> Sums:
+        """With those of the other processes."""
         if group.size == 1:
             return self
-        gradient = self.gradient or {name: mx.zeros_like(tensor) for name, tensor in like.items()}
-        loss, tokens, *parts = group.sum([self.loss, self.tokens, *(gradient[name] for name in like)])
-        return Sums(loss, tokens, dict(zip(like, parts, strict=True)))
+        return Sums(*group.sum([self.loss, self.tokens, self.gradient]))
