@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -24,10 +25,12 @@ class CallFolders:
 
     def make(self, call: Call) -> Path:
         """A folder for a call that is about to be made."""
+        self.root.mkdir(parents=True, exist_ok=True)
         folder = self.root / call.call_id
-        folder.mkdir(parents=True)
+        os.mkdir(folder)
         # A request that is torn by a kill was hardly made; whoever reads it drops it.
-        (folder / REQUEST).write_bytes(msgspec.json.encode(call))
+        with open(f"{folder}/{REQUEST}", "wb", buffering=0) as file:
+            file.write(msgspec.json.encode(call))
         return folder
 
     def left(self) -> Iterator[tuple[Path, Call | None]]:
@@ -51,7 +54,8 @@ class CallFolders:
         """Remove a call's folder. Nearly always it holds just the files that every call has."""
         try:
             for name in (REQUEST, OUT, ERR):
-                (folder / name).unlink(missing_ok=True)
-            folder.rmdir()
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(f"{folder}/{name}")
+            os.rmdir(folder)
         except OSError:
             shutil.rmtree(folder)
