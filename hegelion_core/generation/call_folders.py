@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,12 +24,10 @@ class CallFolders:
 
     def make(self, call: Call) -> Path:
         """A folder for a call that is about to be made."""
-        self.root.mkdir(parents=True, exist_ok=True)
         folder = self.root / call.call_id
-        os.mkdir(folder)
+        folder.mkdir(parents=True)
         # A request that is torn by a kill was hardly made; whoever reads it drops it.
-        with open(f"{folder}/{REQUEST}", "wb", buffering=0) as file:
-            file.write(msgspec.json.encode(call))
+        (folder / REQUEST).write_bytes(msgspec.json.encode(call))
         return folder
 
     def left(self) -> Iterator[tuple[Path, Call | None]]:
@@ -54,8 +51,7 @@ class CallFolders:
         """Remove a call's folder. Nearly always it holds just the files that every call has."""
         try:
             for name in (REQUEST, OUT, ERR):
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(f"{folder}/{name}")
-            os.rmdir(folder)
+                (folder / name).unlink(missing_ok=True)
+            folder.rmdir()
         except OSError:
             shutil.rmtree(folder)

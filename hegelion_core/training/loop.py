@@ -17,7 +17,7 @@ from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import metrics
 from hegelion_core.training.distributed.group import Group, Key, Solo, key_of
-from hegelion_core.training.lora import Weights
+from hegelion_core.training.lora import Weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, evaluate
 from hegelion_core.training.plan import Batch, tokens_of
 from hegelion_core.training.progress import Progress
@@ -25,7 +25,7 @@ from hegelion_core.training.scu import measures
 from hegelion_core.training.scu.choice import choose_law
 from hegelion_core.training.scu.reachability import Reach, Start, reach
 from hegelion_core.training.scu.stopping import after_update, after_validation, reason_to_stop
-from hegelion_core.training.step import Stepper, StepResult, learning_rate
+from hegelion_core.training.step import Stepper, learning_rate
 from hegelion_core.training.trunk import Feeder
 
 
@@ -70,7 +70,7 @@ class NotFinite(Exception):
     """The loss, its gradient or the weights are not numbers any more."""
 
     def __init__(self, step: int, rows: Sequence[int]) -> None:
-        """``rows`` are the token rows that the step saw."""
+        """``rows`` are the token rows to blame: those whose own loss is no number, or else all that the step saw."""
         super().__init__(f"not finite at step {step}")
         self.step, self.rows = step, rows
 
@@ -216,8 +216,11 @@ class Training:
         step, began = progress.step + 1, time.monotonic()
         (batches, arrays), lr = self._rows.step(step), learning_rate(step, settings)
         lam, forces = progress.controller.lam, self.law.forces(progress.controller, lr)
+        before = self._stepper.weights()
         result = self._stepper.step(arrays, lr=lr, pull=forces.pull, penalty=forces.penalty)
-        _check(step, result, batches)
+        if not all(map(math.isfinite, (result.loss, result.grad_norm, result.sum_sq))):
+            set_lora_weights(self._stepper.model, before)
+            raise NotFinite(step, self._to_blame(batches))
         tokens = tokens_of(batches)
         measured = measures.Measured(measures.bits(result.loss), measures.param_bpt(result.sum_sq, self.prior), tokens)
         state = self.law.observe(progress.controller, measured, lr)
@@ -242,6 +245,11 @@ class Training:
             tokens=tokens,
             seconds=round(seconds, 4),
         )
+
+    def _to_blame(self, batches: Sequence[Batch]) -> list[int]:
+        rows = [int(row) for batch in batches for row in batch.rows]
+        blamed = [row for row in rows if not math.isfinite(cast(float, self._loss(self._rows.alone(row)).item()))]
+        return blamed or rows
 
     def _settle(self) -> None:
         """All that is due after the last step, in this order: validation, its line, reports, samples, a checkpoint.
@@ -354,8 +362,3 @@ def _progress_at(state: checkpoints.State) -> Progress:
         pending=state.pending,
         saved_step=state.step,
     )
-
-
-def _check(step: int, result: StepResult, batches: Sequence[Batch]) -> None:
-    if not all(map(math.isfinite, (result.loss, result.grad_norm, result.sum_sq))):
-        raise NotFinite(step, [int(row) for batch in batches for row in batch.rows])

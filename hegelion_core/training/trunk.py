@@ -44,6 +44,18 @@ class Feeder:
         mine = islice(self.plan.every_row_once(), self._rank, None, self._size)
         return ((batch, self._arrays(batch)) for batch in mine)
 
+    def alone(self, index: int) -> Arrays:
+        """A row by itself, nothing of it kept."""
+        row = self.plan.rows[index]
+        length, context = len(row.ids) - 1, row.start - 1
+        return Arrays(
+            inputs=mx.array(row.ids[:-1])[None],
+            positions=mx.arange(context, length),
+            targets=mx.array(row.ids[row.start :]),
+            weights=mx.ones(row.supervised),
+            spans=(Span(0, length, context),) if self.plan.packed else (),
+        )
+
     def _arrays(self, batch: Batch) -> Arrays:
         arrays = batch_arrays(batch)
         if not self._loss.trunk_layers:

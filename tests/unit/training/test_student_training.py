@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from mlx.nn.layers.base import Module
 from mlx.nn.utils import value_and_grad
 from mlx.utils import tree_flatten
 from mlx_lm.utils import load, load_adapters
+from safetensors.numpy import load_file, save_file
 
 from hegelion_core import events
 from hegelion_core.errors import UserError
@@ -474,6 +476,33 @@ def test_a_loss_that_is_not_a_number_stops_and_keeps_the_last_checkpoint(
     assert "step 5 is kept" in caught.value.hint
     assert (run / "checkpoints" / "step-5").is_dir()
     assert not (run / "adapter").exists()
+
+
+@pytest.mark.parametrize(("packed", "size"), [(True, 9), (False, 5)])
+def test_the_row_whose_loss_is_not_a_number_is_named(
+    start: Callable[..., tuple[Worker, Path]],
+    tmp_path: Path,
+    student: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    packed: bool,
+    size: int,
+) -> None:
+    """The student makes no number of one letter, and one row has it."""
+    broken = tmp_path / "broken"
+    shutil.copytree(student, broken)
+    config = json.loads((broken / "config.json").read_text())
+    (broken / "config.json").write_text(json.dumps({**config, "tie_word_embeddings": False}))
+    weights = load_file(broken / "model.safetensors")
+    weights["lm_head.weight"] = weights["model.embed_tokens.weight"].copy()
+    (token,) = load(str(student))[1].encode("~", add_special_tokens=False)
+    weights["model.embed_tokens.weight"][token] = np.nan
+    save_file(weights, broken / "model.safetensors")
+    made, _ = start("run", model=str(broken), batch_size=size, validation_share=0.0)
+    data = tmp_path / "rows.jsonl"
+    data.write_text(data.read_text().replace("Because of 36", "Because of ~"))
+    monkeypatch.setattr(loss_module, "_packs", lambda _: packed)
+    with pytest.raises(UserError, match=r"at step [12], .*line 7 \(id 6\)\.\n"):
+        worker.work(made)
 
 
 def test_rows_without_anything_to_learn_are_a_user_error(
