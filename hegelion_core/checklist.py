@@ -40,6 +40,8 @@ def run(place: Workspace, settings: Settings) -> list[Check]:
         output_folder("runs", place.runs),
         output_folder("logs", place.logs),
     ]
+    if settings.training.trainer == "standard":
+        checks.append(standard_trainer(settings.training))
     return checks if settings.training.track == "none" else [*checks, tracker(settings.training)]
 
 
@@ -50,6 +52,17 @@ def machine(place: Workspace, settings: Settings, now: Pressure) -> list[Check]:
         disk(place.artifacts, now.disk_free, DISK_GIB_BUNDLED if small else DISK_GIB),
         memory(now.total, now.available, MEMORY_GIB_BUNDLED if small else MEMORY_GIB),
     ]
+
+
+def standard_trainer(settings: TrainingSettings) -> Check:
+    """Whether mlx-lm's own trainer is asked for what it can do."""
+    if settings.together:
+        return CheckFailed(
+            name="trainer",
+            detail="mlx-lm's own trainer is driven in one process.",
+            fix="Leave --standard out to train in several, or --processes, --hosts and --hostfile.",
+        )
+    return CheckPassed(name="trainer", detail="mlx-lm's own")
 
 
 def tracker(settings: TrainingSettings) -> Check:

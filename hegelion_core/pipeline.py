@@ -253,6 +253,8 @@ class Pipeline:
         """Train; a trainer that dies is started again at its last checkpoint, smaller if memory ran out."""
         training = self._settings.training
         if training.trainer == "standard":  # mlx-lm's own cannot go on as it was with a smaller batch
+            if isinstance(found := checklist.standard_trainer(training), events.CheckFailed):
+                raise UserError(found.detail, found.fix, ExitCode.USAGE)
             await self._jobs.run("train", "hegelion_core.training.standard.worker", logs=self._place.train_log)
             return f"{trained.steps} steps" if (trained := self._log.state.trained) else ""
         sizes, before = Sizes.of(training), self._log.state.restarted

@@ -42,6 +42,18 @@ def test_output_paths_that_cannot_be_written(tmp_path: Path) -> None:
     assert all(isinstance(result, CheckFailed) and result.fix for result in results)
 
 
+def test_mlx_lms_own_trainer_is_asked_for_one_process(tmp_path: Path) -> None:
+    def named(**training: object) -> list[checklist.Check]:
+        settings = Settings.model_validate({"training": training})
+        return [check for check in checklist.run(Workspace(tmp_path), settings) if check.name == "trainer"]
+
+    assert named(processes=2) == []
+    assert named(trainer="standard") == [CheckPassed(name="trainer", detail="mlx-lm's own")]
+    (failed,) = named(trainer="standard", processes=2)
+    assert isinstance(failed, CheckFailed)
+    assert "--standard" in failed.fix
+
+
 def test_the_whole_list(tmp_path: Path) -> None:
     settings = Settings(generation=GenerationSettings(output=tmp_path))
     results = {result.name: result for result in checklist.run(Workspace(tmp_path), settings)}
