@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.content import Content
+from textual.geometry import Size
 from textual.reactive import reactive
 from textual.widgets import Input, Static
 
@@ -33,6 +34,12 @@ _SHOWN = 40  # characters of a pattern in the title
 Purpose = Literal["search", "filter"]
 
 
+class Entry(Input):
+    """What is typed into the prompt. The screen is not laid out anew at each letter, since nothing depends on it."""
+
+    virtual_size: reactive[Size] = reactive(Size(0, 0))
+
+
 class Prompt(Horizontal):
     """Asks for a pattern at the foot of a pane."""
 
@@ -40,7 +47,7 @@ class Prompt(Horizontal):
 
     def compose(self) -> ComposeResult:
         yield Static(markup=False)
-        yield Input(compact=True, select_on_focus=True, placeholder="a regular expression; empty: none")
+        yield Entry(compact=True, select_on_focus=True, placeholder="a regular expression; empty: none")
 
     def ask(self, purpose: Purpose, text: str) -> None:
         """Open, with ``text`` to begin with."""

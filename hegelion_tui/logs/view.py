@@ -59,6 +59,8 @@ class LogView(ScrollView, can_focus=True):
         *(f"log-view--label-{number}" for number in range(LABELS)),
     }
 
+    virtual_size: reactive[Size] = reactive(Size(0, 0), repaint=False)
+    """As any widget's, but the screen is not laid out anew when it changes: its scrollbars alone depend on it."""
     following: reactive[bool] = reactive(True, repaint=False)
     unseen: reactive[int] = reactive(0, repaint=False)
     """Lines that came since one scrolled up."""
@@ -320,6 +322,9 @@ class LogView(ScrollView, can_focus=True):
         self.post_message(self.Moved())
 
     _settling = False
+
+    def watch_virtual_size(self, size: Size) -> None:
+        self._scroll_update(size)
 
     def watch_following(self, following: bool) -> None:
         if following:
