@@ -13,6 +13,7 @@ from typing import Self
 import msgspec
 
 from hegelion_core import workspace
+from hegelion_core.comparing.exchange import checked
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import restore
 from hegelion_core.events import AnyEvent, Stage
@@ -99,14 +100,29 @@ class Client:
     async def recount(self) -> None:
         await self._ask("recount")
 
+    async def compare(self, question: str, temperature: float = 0.0) -> None:
+        # Checked here too: what is too long for the socket's line would not be answered but hung up on.
+        await self._ask("compare", question=checked(question, temperature), temperature=temperature)
+
+    async def stop_comparing(self) -> None:
+        await self._ask("stop_comparing")
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionError):
             await self._writer.wait_closed()
 
-    async def _ask(self, command: Command, *, stages: tuple[Stage, ...] = (), instances: int = 0) -> None:
+    async def _ask(
+        self,
+        command: Command,
+        *,
+        stages: tuple[Stage, ...] = (),
+        instances: int = 0,
+        question: str = "",
+        temperature: float = 0.0,
+    ) -> None:
         async with self._turn:
-            request = Request(self._next_id, command, stages, instances)
+            request = Request(self._next_id, command, stages, instances, question, temperature)
             self._next_id += 1
             try:
                 self._writer.write(msgspec.json.encode(request) + b"\n")

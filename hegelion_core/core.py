@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 from hegelion_core import __version__
+from hegelion_core.comparing.comparer import Comparer
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import STAGES, AnyEvent, NoticePosted, Stage
@@ -29,6 +30,7 @@ class Core:
         self._log = EventLog(folder.events)
         self._supervisor = Supervisor(folder.mark)
         self._pipeline = Pipeline(place, folder, settings, self._supervisor, self._log)
+        self._comparer = Comparer(place, folder, settings, self._supervisor)
         self._task: asyncio.Task[ExitCode] | None = None
         self.opening = opened(place, folder, settings, self._log, __version__)
         self._log.publish(self.opening)
@@ -115,8 +117,21 @@ class Core:
         except OSError as error:
             raise explain(error) from None
 
+    async def compare(self, question: str, temperature: float = 0.0) -> None:
+        try:
+            await self._comparer.ask(question, temperature)
+        except OSError as error:
+            raise explain(error) from None
+
+    async def stop_comparing(self) -> None:
+        try:
+            await self._comparer.stop()
+        except OSError as error:
+            raise explain(error) from None
+
     async def close(self) -> None:
         await self.stop()
+        await self._comparer.close()
         await self._supervisor.close()
         self._log.close()
         self._lock.release()

@@ -103,9 +103,7 @@ class Jobs:
         if failure is not None:
             raise UserError(failure.message, failure.hint, ExitCode(failure.exit_code))
         if code != 0:
-            how = (
-                f" ran out of memory: {exhausted.detail}." if exhausted else f" {_how_it_ended(code)}{_last_line(logs)}"
-            )
+            how = f" ran out of memory: {exhausted.detail}." if exhausted else f" {how_it_ended(code)}{last_line(logs)}"
             raise WorkerDied(name + how, f"Its last lines are in {logs}.", code, out_of_memory=exhausted is not None)
 
 
@@ -126,14 +124,16 @@ def write_job(name: str, place: Workspace, run: RunFolder, settings: Settings, a
     return path
 
 
-def _last_line(path: Path) -> str:
+def last_line(path: Path) -> str:
+    """The last line of a log, behind a colon; a full stop where there is none."""
     with open(path, "rb") as file:
         file.seek(max(0, path.stat().st_size - 4096))
         lines = file.read().decode("utf-8", "replace").strip().splitlines()
     return f": {lines[-1].strip()[:200]}" if lines else "."
 
 
-def _how_it_ended(code: int) -> str:
+def how_it_ended(code: int) -> str:
+    """A return code in words that follow the process's name."""
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name

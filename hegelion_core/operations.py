@@ -53,5 +53,16 @@ class Operations(Protocol):
             UserError: the sample file cannot be read.
         """
 
+    async def compare(self, question: str, temperature: float = 0.0) -> None:
+        """Ask base and adapter; returns when the question is laid down. Their answers come in files of the run
+        (``comparing.exchange``). A temperature of 0 takes the likeliest token.
+
+        Raises:
+            UserError: there is no question, no adapter, or a question is being answered.
+        """
+
+    async def stop_comparing(self) -> None:
+        """End what base and adapter are answering; what has come so far stays."""
+
     async def close(self) -> None:
         """Let go: a core in this process stops and ends; a client hangs up and the core goes on."""

@@ -96,6 +96,10 @@ class Service:
                     await self._core.scale(request.instances)
                 case "recount":
                     await self._core.recount()
+                case "compare":
+                    await self._core.compare(request.question, request.temperature)
+                case "stop_comparing":
+                    await self._core.stop_comparing()
                 case "ping":
                     pass
         except UserError as error:

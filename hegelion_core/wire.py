@@ -20,7 +20,7 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "scale", "recount", "ping"]
+Command = Literal["start", "stop", "scale", "recount", "compare", "stop_comparing", "ping"]
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -39,6 +39,8 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
     stages: tuple[Stage, ...] = ()
     instances: int = 0
+    question: str = ""
+    temperature: float = 0.0
 
 
 class Reply(msgspec.Struct, frozen=True):

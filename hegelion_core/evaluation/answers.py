@@ -50,13 +50,7 @@ def answer_prompts(
         An answer for each prompt, in order; none if ``stop()`` was true.
     """
     mx.random.seed(seed)
-    generator = BatchGenerator(
-        model,
-        stop_tokens=[[token] for token in tokenizer.eos_token_ids],
-        sampler=make_sampler(temp=temperature),
-        completion_batch_size=BATCH,
-        prefill_batch_size=BATCH,
-    )
+    generator = make_generator(model, tokenizer, temperature)
     encoded = [tokenizer.encode(prompt, add_special_tokens=False) for prompt in prompts]
     uids: list[int] = generator.insert(encoded, [max_new_tokens] * len(prompts))
     tokens: dict[int, list[int]] = {uid: [] for uid in uids}
@@ -76,9 +70,23 @@ def answer_prompts(
                 progress(reached)
     finally:
         generator.close()
-    return [_answer(opened + tokenizer.decode(tokens[uid]), len(tokens[uid]), endings[uid]) for uid in uids]
+    return [
+        given(opened + tokenizer.decode(tokens[uid]), len(tokens[uid]), cut=endings[uid] == "length") for uid in uids
+    ]
 
 
-def _answer(text: str, tokens: int, ending: str) -> GivenAnswer:
+def make_generator(model: Module, tokenizer: TokenizerWrapper, temperature: float) -> BatchGenerator:
+    """What gives ``BATCH`` answers a token each at a time, and ends them at the tokenizer's end tokens."""
+    return BatchGenerator(
+        model,
+        stop_tokens=[[token] for token in tokenizer.eos_token_ids],
+        sampler=make_sampler(temp=temperature),
+        completion_batch_size=BATCH,
+        prefill_batch_size=BATCH,
+    )
+
+
+def given(text: str, tokens: int, *, cut: bool) -> GivenAnswer:
+    """An answer as it is kept and measured. ``text`` holds what the prompt had opened."""
     text = clean(text)
-    return GivenAnswer(text=text, tokens=tokens, cut=ending == "length", complete_trace=holds_complete_trace(text))
+    return GivenAnswer(text=text, tokens=tokens, cut=cut, complete_trace=holds_complete_trace(text))

@@ -113,6 +113,25 @@ def load(folder: Path) -> LoadedModel:
     return _read(loaded)
 
 
+def twin(loaded: LoadedModel) -> LoadedModel:
+    """A second model over the same weights in memory: an adapter may be put on it while the first stays as it is.
+
+    Raises:
+        UserError: the folder has changed since and can't be loaded any more.
+    """
+    from mlx_lm.utils import dequantize_model, load_model
+
+    try:
+        model, _ = load_model(loaded.folder, lazy=True)
+        if not compile_pays():
+            dequantize_model(model)
+        # What the folder holds is named but never read.
+        model.update(loaded.model.parameters())  # type: ignore[no-untyped-call]
+    except _BROKEN as error:
+        raise _unusable(loaded.folder, error) from None
+    return LoadedModel(model, loaded.tokenizer, loaded.folder, loaded.config)
+
+
 def load_as_stored(folder: Path) -> LoadedModel:
     """Read a model folder into memory just as it is stored, to write it again.
 

@@ -73,6 +73,12 @@ class FakeOperations:
     async def recount(self) -> None:
         self._take("recount")
 
+    async def compare(self, question: str, temperature: float = 0.0) -> None:
+        self._take("compare", question, temperature)
+
+    async def stop_comparing(self) -> None:
+        self._take("stop_comparing")
+
     async def close(self) -> None:
         self._take("close")
 

@@ -1,0 +1,1 @@
+"""One question to base and adapter, and both answers as they come."""
