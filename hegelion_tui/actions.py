@@ -53,8 +53,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("next_pane", "tab", "tab", "Next pane", "Go to the next pane."),
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go to the pane before."),
     Action("show_samples", "d", "d", "Samples", "Look through the samples; accept, reject, edit, export.", 12),
-    Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 13),
-    Action("show_checklist", "h", "h", "Checklist", "See what is ready, what is wrong, and mend it.", 14),
+    Action("show_compare", "C", "C", "Compare", "Ask base and adapter, side by side; the evaluation's answers.", 13),
+    Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 14),
+    Action("show_checklist", "h", "h", "Checklist", "See what is ready, what is wrong, and mend it.", 15),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
@@ -118,6 +119,27 @@ SAMPLE_KEYS = (
     ("Enter", "Read this one."),
 )
 """Keys that its table has by itself, for the help."""
+
+COMPARE_ACTIONS: tuple[Action, ...] = (
+    Action("ask", "slash,a", "/", "Ask", "Go to the question line; Enter asks base and adapter.", 2),
+    Action("stop", "s", "s", "Stop", "Stop what is answered; what has come so far stays.", 4),
+    Action("next_pane", "tab", "tab", "Next pane", "Go on: question line, list, base, adapter.", 3),
+    Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go back."),
+    Action("next_temperature", "t", "t", "Greedy", "Greedy, or sampled at a temperature: for the next question.", 5),
+    Action("raw", "w", "w", "Raw", "The text as the models wrote it, or its parts apart.", 6),
+    Action("switch_side", "v", "v", "Other side", "Show the other answer, where only one has room.", 7),
+    Action("maximise", "m", "m", "Zoom", "Give one answer the whole width, and back.", 8),
+    Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 9),
+    Action("back", "escape,q,C", "esc", "Back", "Stop what is answered; then back to the run.", 1),
+)
+"""What can be done on the compare screen; ``CompareScreen.action_<name>`` does it."""
+
+COMPARE_KEYS = (
+    ("Enter", "In the question line: ask. In the list: take the question into the line."),
+    ("↑ ↓", "Choose a question, also from the line; scroll an answer."),
+    ("PgUp PgDn", "Scroll both answers; in an answer: that one."),
+)
+"""Keys that its widgets have by themselves, for the help. Letters are keys outside of the question line."""
 
 LOG_ACTIONS: tuple[Action, ...] = (
     Action("search", "slash", "/", "Search", "Log: search the whole log for a regular expression."),

@@ -31,6 +31,7 @@ from hegelion_tui.actions import (
     ACTIONS,
     CHART_ACTIONS,
     CHECK_ACTIONS,
+    COMPARE_ACTIONS,
     LOG_ACTIONS,
     SAMPLE_ACTIONS,
     SETTING_ACTIONS,
@@ -40,7 +41,10 @@ from hegelion_tui.keys import KeyedApp, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
+    AnswersStopRequested,
     ChecklistRequested,
+    CompareRequested,
+    QuestionAsked,
     QuitRequested,
     SamplesDecided,
     SamplesRequested,
@@ -58,6 +62,7 @@ from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.wording import bereft, memory_advice
 
 if TYPE_CHECKING:
+    from hegelion_tui.screens.compare import CompareScreen
     from hegelion_tui.screens.samples import SamplesScreen
     from hegelion_tui.screens.settings import SettingsScreen
 
@@ -105,6 +110,7 @@ class ConsoleApp(KeyedApp):
         self._levels = LevelWatch()
         self._flags = flags or {}
         self._samples: SamplesScreen | None = None
+        self._compare: CompareScreen | None = None
         self._tables: dict[Widget, tuple[Action, ...]] = {}
         """The screens over the main one that have a table of actions of their own."""
         self._main = MainScreen(operations.place, operations.state, clock())
@@ -191,10 +197,14 @@ class ConsoleApp(KeyedApp):
         self._main.state = self._operations.state
         if self._samples is not None:
             self._samples.state = self._operations.state
+        if self._compare is not None:
+            self._compare.state = self._operations.state
 
     @on(CoreGone)
     def _core_gone(self) -> None:
         self._main.gone = True
+        if self._compare is not None:
+            self._compare.gone = True
         self._main.state = bereft(self._operations.state)
 
     @on(PressureRead)
@@ -263,6 +273,24 @@ class ConsoleApp(KeyedApp):
         self._samples = screen
         await self._show(screen, SAMPLE_ACTIONS)
         self._samples = None
+
+    @on(CompareRequested)
+    @work(exclusive=True, group="compare")
+    async def _compare_requested(self) -> None:
+        module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.compare")
+        screen: CompareScreen = module.CompareScreen(self._operations.place, self._operations.state)
+        screen.gone = self._main.gone
+        self._compare = screen
+        await self._show(screen, COMPARE_ACTIONS)
+        self._compare = None
+
+    @on(QuestionAsked)
+    def _question_asked(self, message: QuestionAsked) -> None:
+        self._ask(self._operations.compare(message.text, message.temperature))
+
+    @on(AnswersStopRequested)
+    def _answers_stop_requested(self) -> None:
+        self._ask(self._operations.stop_comparing())
 
     @on(SettingsRequested)
     @work(exclusive=True, group="settings")

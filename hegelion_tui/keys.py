@@ -13,6 +13,7 @@ from hegelion_tui.actions import (
     ACTIONS,
     CHART_ACTIONS,
     CHECK_ACTIONS,
+    COMPARE_ACTIONS,
     LOG_ACTIONS,
     SAMPLE_ACTIONS,
     SETTING_ACTIONS,
@@ -25,6 +26,7 @@ TABLES: dict[str, tuple[Action, ...]] = {
     "samples": SAMPLE_ACTIONS,
     "settings": SETTING_ACTIONS,
     "checklist": CHECK_ACTIONS,
+    "compare": COMPARE_ACTIONS,
 }
 """Actions that can be done at the same time, and so need keys that differ."""
 RESERVED = frozenset({"enter", "up", "down", "home", "end", "pageup", "pagedown", "ctrl+c", "ctrl+q", "ctrl+p"})

@@ -39,6 +39,22 @@ class SamplesDecided(Message):
     """Decisions were made by hand: the samples count otherwise now."""
 
 
+class CompareRequested(Message):
+    """Base and adapter should be shown side by side."""
+
+
+@dataclass
+class QuestionAsked(Message):
+    """Base and adapter should answer; a temperature of 0 is greedy."""
+
+    text: str
+    temperature: float
+
+
+class AnswersStopRequested(Message):
+    """Base and adapter should stop answering."""
+
+
 class SettingsRequested(Message):
     """The settings should be shown."""
 

@@ -18,6 +18,7 @@ from hegelion_core.workspace import Workspace
 from hegelion_tui.actions import ACTIONS
 from hegelion_tui.messages import (
     ChecklistRequested,
+    CompareRequested,
     QuitRequested,
     SamplesRequested,
     ScaleRequested,
@@ -135,6 +136,9 @@ class MainScreen(Screen[None]):
 
     def action_show_samples(self) -> None:
         self.post_message(SamplesRequested())
+
+    def action_show_compare(self) -> None:
+        self.post_message(CompareRequested())
 
     def action_show_settings(self) -> None:
         self.post_message(SettingsRequested())
