@@ -103,7 +103,7 @@ def page(shown: Row, side: Side, *, raw: bool) -> Content:
 
 def waiting(shown: Row) -> str:
     """Stands in a pane before the first token."""
-    words = {"waiting": "Waiting for the process that answers.", "loading": "Student and adapter are being loaded."}
+    words = {"waiting": "The process is being started.", "loading": "Loading student and adapter."}
     return words.get(shown.progress, "")
 
 

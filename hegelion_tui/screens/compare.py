@@ -83,8 +83,17 @@ class AnswerPane(VerticalScroll):
             self.call_after_refresh(self.scroll_end, animate=False)
         elif other:
             self.scroll_home(animate=False)
-        self.border_subtitle = compare_words.facts(row, side, self.size.width - 4)
+        self._show_facts()
         self.border_title = Content.assemble(self.who, (f"  {compare_words.asked_with(row)}", "dim"))
+
+    def on_resize(self) -> None:
+        self._show_facts()
+
+    def _show_facts(self) -> None:
+        if self._shown is not None:
+            row, _ = self._shown
+            side = row.base if self.who == "base" else row.adapter
+            self.border_subtitle = compare_words.facts(row, side, self.outer_size.width - 6)
 
     def show_nothing(self, words: Content) -> None:
         """There is no row."""
@@ -157,7 +166,7 @@ class CompareScreen(Screen[None]):
         self._open()
 
     def on_resize(self) -> None:
-        self.call_after_refresh(self._show_all)
+        self.call_after_refresh(self._fit)
 
     def watch_state(self) -> None:
         self._show_head()
@@ -244,6 +253,11 @@ class CompareScreen(Screen[None]):
             self._key = self._rows[0].key if self._rows else None
         keys = [row.key for row in self._rows]
         self._list.highlighted = keys.index(self._key) if self._key in keys else None
+
+    def _fit(self) -> None:
+        """Everything in words that fit."""
+        self._show_list([])
+        self._show_all()
 
     def _show_all(self) -> None:
         """Everything but the list's rows."""

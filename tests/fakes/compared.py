@@ -1,9 +1,15 @@
-"""A run whose student is tiny and whose adapter matters."""
+"""A run whose student is tiny and whose adapter matters; and what base and adapter may have said."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+import msgspec
+
+from hegelion_core.comparing import exchange
+from hegelion_core.comparing.exchange import Question
+from hegelion_core.evaluation.summary import GivenAnswer, compare
+from hegelion_core.evaluation.summary import Side as EvaluationSide
 from hegelion_core.settings import EvaluationSettings, Settings, TrainingSettings
 from hegelion_core.worker import Job, Worker
 from tests.fakes.adapters import make_adapter
@@ -30,3 +36,33 @@ def worker(root: Path, chosen: Settings) -> Worker:
         settings=chosen.model_dump(mode="json"),
     )
     return Worker(job)
+
+
+WHOLE = (
+    "<thought>\n**THESIS**: Cars give freedom.\n**ANTITHESIS**: Cars kill.\n"
+    "**SYNTHESIS**: Keep cars where nothing else goes.\n</thought>\nBan most of them."
+)
+
+
+def lay_down(folder: Path, number: int, text: str, temperature: float = 0.0) -> None:
+    """A question as the core lays it down."""
+    question = Question(text=text, temperature=temperature, max_new_tokens=300, at=1.7e9)
+    exchange.place(folder, number).mkdir(parents=True)
+    (exchange.place(folder, number) / exchange.QUESTION).write_bytes(msgspec.json.encode(question))
+
+
+def evaluation(prompts: int) -> bytes:
+    """The content of an ``evaluation.json``: the base rambles, the adapter gives whole traces."""
+    rambling = GivenAnswer(text="It depends. " * 20, tokens=150, cut=True, complete_trace=False)
+    whole = GivenAnswer(text=WHOLE, tokens=48, cut=False, complete_trace=True)
+    found = compare(
+        EvaluationSide(loss_nats_per_token=2.812, answers=(rambling,) * prompts, seconds=12.3),
+        EvaluationSide(loss_nats_per_token=1.934, answers=(whole,) * prompts, seconds=13.1),
+        prompts=[f"Should city {number} ban cars?" for number in range(1, prompts + 1)],
+        student="tiny",
+        adapter_path="artifacts/adapters/hegelion_1.5b_v1",
+        validation_rows=2,
+        validation_tokens=512,
+        max_new_tokens=150,
+    )
+    return msgspec.json.encode(found)

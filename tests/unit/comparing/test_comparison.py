@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msgspec
 import pytest
 
 from hegelion_core.comparing import comparison, exchange
-from hegelion_core.comparing.exchange import Exchange, Exchanges, Question
+from hegelion_core.comparing.exchange import Exchange, Exchanges
 from hegelion_core.conversion.rendering import load_format
 from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.evaluation.answers import answer_prompts
 from hegelion_core.models import loading
 from hegelion_core.settings import Settings
 from tests.fakes.adapters import make_adapter
-from tests.fakes.compared import settings, worker
-
-
-def ask(folder: Path, number: int, text: str, tokens: int = 12) -> None:
-    question = Question(text=text, temperature=0.0, max_new_tokens=tokens, at=0.0)
-    exchange.place(folder, number).mkdir(parents=True)
-    (exchange.place(folder, number) / exchange.QUESTION).write_bytes(msgspec.json.encode(question))
+from tests.fakes.compared import lay_down, settings, worker
 
 
 def answered(folder: Path, number: int) -> Exchange:
@@ -39,7 +32,7 @@ def expected(root: Path, chosen: Settings, text: str, *, adapter: bool) -> str:
     format_ = load_format(root / "student", chosen.conversion.template)
     given = answer_prompts(
         loaded.model, loaded.tokenizer, [format_.prompt(STUDENT_SYSTEM, text)],
-        opened=format_.opened, max_new_tokens=12, seed=0, progress=lambda _: None, stop=lambda: False, temperature=0.0,
+        opened=format_.opened, max_new_tokens=300, seed=0, progress=lambda _: None, stop=lambda: False, temperature=0.0,
     )  # fmt: skip
     assert given is not None
     return given[0].text
@@ -49,7 +42,7 @@ def expected(root: Path, chosen: Settings, text: str, *, adapter: bool) -> str:
 def test_both_answer_as_each_would_alone(tmp_path: Path, thinking: bool) -> None:
     chosen = settings(tmp_path, thinking=thinking)
     students, folder = comparison.Students(worker(tmp_path, chosen)), tmp_path / "compare"
-    ask(folder, 1, "Is it so?")
+    lay_down(folder, 1, "Is it so?")
     comparison._answer(students, folder, 1)
     found = answered(folder, 1)
     assert found.progress == "ended"
@@ -66,12 +59,12 @@ def test_the_student_stays_and_a_new_adapter_is_read(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     students, folder = comparison.Students(worker(tmp_path, chosen)), tmp_path / "compare"
     for number in (1, 2):
-        ask(folder, number, "Is it so?")
+        lay_down(folder, number, "Is it so?")
         comparison._answer(students, folder, number)
     base, adapted = students.base, students.adapted
     assert answered(folder, 2).base.text == answered(folder, 1).base.text
     make_adapter(tmp_path / "student", tmp_path / "adapter", layers=1, size=0.9)
-    ask(folder, 3, "Is it so?")
+    lay_down(folder, 3, "Is it so?")
     comparison._answer(students, folder, 3)
     assert students.base is base
     assert students.adapted is not adapted
@@ -95,7 +88,7 @@ def test_the_weights_are_in_memory_once(tmp_path: Path) -> None:
 def test_stopped_answers_end_where_they_are(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     students, folder = comparison.Students(worker(tmp_path, chosen)), tmp_path / "compare"
-    ask(folder, 1, "Is it so?", tokens=3_000)
+    lay_down(folder, 1, "Is it so?")
     (exchange.place(folder, 1) / exchange.STOP).touch()
     comparison._answer(students, folder, 1)
     assert [side.ending for side in (answered(folder, 1).base, answered(folder, 1).adapter)] == ["stopped", "stopped"]
@@ -105,18 +98,18 @@ def test_what_stands_against_an_answer_is_said_and_the_next_question_is_answered
     chosen = settings(tmp_path)
     students, folder = comparison.Students(worker(tmp_path, chosen)), tmp_path / "compare"
     (tmp_path / "adapter" / "adapters.safetensors").rename(tmp_path / "aside")
-    ask(folder, 1, "Is it so?")
+    lay_down(folder, 1, "Is it so?")
     comparison._answer(students, folder, 1)
     failed = answered(folder, 1).failed
     assert failed is not None
     assert "not an adapter" in failed.message
     (tmp_path / "aside").rename(tmp_path / "adapter" / "adapters.safetensors")
-    ask(folder, 2, "word " * 1_000)
+    lay_down(folder, 2, "word " * 1_000)
     comparison._answer(students, folder, 2)
     failed = answered(folder, 2).failed
     assert failed is not None
     assert "the student's context is 4,096" in failed.message
-    ask(folder, 3, "Is it so?")
+    lay_down(folder, 3, "Is it so?")
     comparison._answer(students, folder, 3)
     assert answered(folder, 3).failed is None
     comparison._answer(students, folder, 3)
@@ -126,7 +119,7 @@ def test_what_stands_against_an_answer_is_said_and_the_next_question_is_answered
 def test_nothing_is_downloaded_for_a_question(tmp_path: Path) -> None:
     chosen = settings(tmp_path)
     chosen = chosen.model_copy(update={"training": chosen.training.model_copy(update={"model": "nobody/nothing"})})
-    ask(tmp_path / "compare", 1, "Is it so?")
+    lay_down(tmp_path / "compare", 1, "Is it so?")
     comparison._answer(comparison.Students(worker(tmp_path, chosen)), tmp_path / "compare", 1)
     failed = answered(tmp_path / "compare", 1).failed
     assert failed is not None

@@ -23,6 +23,7 @@ from hegelion_core.comparing.exchange import (
     take,
 )
 from hegelion_core.errors import UserError
+from tests.fakes.compared import lay_down
 
 QUESTION = Question(text="Is it so?", temperature=0.0, max_new_tokens=9, at=1.7e9)
 
@@ -33,11 +34,6 @@ def part(who: Who, text: str, tokens: int) -> Part:
 
 def ended(who: Who, text: str) -> Ended:
     return Ended(who=who, text=text, tokens=4, seconds=0.4, ending="end", complete_trace=True)
-
-
-def lay_down(folder: Path, number: int) -> None:
-    exchange.place(folder, number).mkdir(parents=True)
-    (exchange.place(folder, number) / exchange.QUESTION).write_bytes(msgspec.json.encode(QUESTION))
 
 
 def test_an_exchange_grows_and_ends_with_both_sides() -> None:
@@ -70,25 +66,25 @@ def test_faces_read_along_the_newest_first(tmp_path: Path) -> None:
     read = Exchanges(tmp_path / "none")
     assert not read.refresh()
     read = Exchanges(tmp_path)
-    lay_down(tmp_path, 1)
+    lay_down(tmp_path, 1, "One?")
     assert read.refresh()
     assert not read.refresh()
     exchange.write_line(tmp_path, 1, part("base", "Ja\n", 1))
-    lay_down(tmp_path, 2)
+    lay_down(tmp_path, 2, "Two?")
     (tmp_path / "0003").mkdir()  # its question is not written yet
     assert read.refresh()
     assert [(each.number, each.base.text) for each in read.all()] == [(2, ""), (1, "Ja\n")]
     with (tmp_path / "0001" / exchange.ANSWERS).open("ab") as file:
         file.write(b'{"line":"Part","who":\n')  # torn, by a full disk
     exchange.write_line(tmp_path, 1, ended("base", "Ja."))
-    lay_down(tmp_path, 4)
+    lay_down(tmp_path, 4, "Four?")
     assert read.refresh()
     assert [each.number for each in read.all()] == [4, 2, 1]
     assert read.all()[-1].base.text == "Ja."
 
 
 def test_an_answer_of_any_length_is_read_whole(tmp_path: Path) -> None:
-    lay_down(tmp_path, 1)
+    lay_down(tmp_path, 1, "One?")
     exchange.write_line(tmp_path, 1, ended("base", "word " * 60_000))
     read = Exchanges(tmp_path)
     read.refresh()
