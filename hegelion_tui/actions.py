@@ -125,7 +125,7 @@ COMPARE_ACTIONS: tuple[Action, ...] = (
     Action("stop", "s", "s", "Stop", "Stop what is answered; what has come so far stays.", 4),
     Action("next_pane", "tab", "tab", "Next pane", "Go on: question line, list, base, adapter.", 3),
     Action("previous_pane", "shift+tab", "shift+tab", "Previous pane", "Go back."),
-    Action("next_temperature", "t", "t", "Greedy", "Greedy, or sampled at a temperature: for the next question.", 5),
+    Action("next_temperature", "t", "t", "Sampling", "Greedy, or sampled at a temperature: for the next question.", 5),
     Action("raw", "w", "w", "Raw", "The text as the models wrote it, or its parts apart.", 6),
     Action("switch_side", "v", "v", "Other side", "Show the other answer, where only one has room.", 7),
     Action("maximise", "m", "m", "Zoom", "Give one answer the whole width, and back.", 8),

@@ -28,6 +28,7 @@ NAME = "compare"
 MODULE = "hegelion_core.comparing.comparison"
 IDLE_SECONDS = 300.0
 """How long the process keeps student and adapter in memory without a question."""
+CORE_ENDED = ("The core ended before it was answered.", "Ask again.")
 KEPT = 50
 """Exchanges that a run keeps."""
 
@@ -54,8 +55,9 @@ class Comparer:
         self._child: Child | None = None
         self._watching: asyncio.Task[None] | None = None
         self._asking = asyncio.Lock()
+        self._closing = False
         for left in self._open():
-            self._fail(left, "The core ended before it was answered.", "Ask again.")
+            self._fail(left, *CORE_ENDED)
 
     async def ask(self, text: str, temperature: float) -> None:
         """Lay down a question; its answers come in files (``exchange``).
@@ -81,6 +83,7 @@ class Comparer:
 
     async def close(self) -> None:
         """End the process."""
+        self._closing = True
         await self.stop()
         if self._child is not None:
             await self._child.stop()
@@ -131,13 +134,15 @@ class Comparer:
         async with self._asking:
             if child is not self._child or not (left := self._open()):
                 return
-            if code == ExitCode.DONE:  # it had waited long enough just when it was asked again
+            if code == ExitCode.DONE and not self._closing:  # it had waited long enough just when it was asked again
                 await self._keep_child()
                 return
-            stopped = code in (ExitCode.INTERRUPTED, -15)
-            how = "was stopped." if stopped else how_it_ended(code) + last_line(self._log_file)
+            died = f"The process that answers {how_it_ended(code)}{last_line(self._log_file)}"
             for each in left:
-                self._fail(each, f"The process that answers {how}", f"Its last lines are in {self._log_file}.")
+                if self._closing:
+                    self._fail(each, *CORE_ENDED)
+                else:
+                    self._fail(each, died, f"Its last lines are in {self._log_file}.")
 
     def _fail(self, left: Exchange, message: str, hint: str) -> None:
         exchange.write_line(self._folder, left.number, Failed(message=message, hint=hint))
