@@ -158,12 +158,13 @@ def _figure(name: str, base: str, adapter: str, unit: str, style: str = "") -> C
 
 
 def _figure_line(found: Evaluation, width: int) -> Content:
+    unit = " nats/token" if width >= 72 else ""
     parts: list[str] = []
     if (base := found.base_loss_nats_per_token) is not None and (loss := found.adapter_loss_nats_per_token) is not None:
-        parts.append(f"loss {base:.3f} → {loss:.3f} nats/token")
+        parts.append(f"loss {base:.3f} → {loss:.3f}{unit}")
     if total := len(found.results):
         shares = (found.base_complete_trace_share, found.adapter_complete_trace_share)
         one, other = (round(share * total) for share in shares)
         parts.append(f"whole traces {one} → {other} of {total}")
-    line = Content.assemble(("evaluation ", MUTED), " · ".join(parts) or "without rows or prompts")
+    line = Content.assemble(("evaluation " if unit else "", MUTED), " · ".join(parts) or "without rows or prompts")
     return line.truncate(max(1, width), ellipsis=True)

@@ -28,7 +28,7 @@ from hegelion_core.errors import UserError
 from hegelion_core.evaluation.summary import Evaluation
 from hegelion_core.run_state import RunState
 from hegelion_core.workspace import RunFolder, Workspace
-from hegelion_tui import compare_words
+from hegelion_tui import compare_words, sample_words
 from hegelion_tui.actions import COMPARE_ACTIONS, COMPARE_KEYS
 from hegelion_tui.messages import AnswersStopRequested, QuestionAsked
 from hegelion_tui.screens.help import HelpScreen
@@ -149,6 +149,7 @@ class CompareScreen(Screen[None]):
                 yield Static(id="compare-columns", markup=False)
                 yield OptionList(id="compare-list", markup=False, compact=True)
             yield Static(id="compare-figures", markup=False)
+        yield Static(id="compare-question", markup=False)
         with Horizontal(id="compare-answers"):
             yield AnswerPane("base")
             yield AnswerPane("adapter")
@@ -278,6 +279,8 @@ class CompareScreen(Screen[None]):
 
     def _show_answers(self) -> None:
         chosen = self._chosen
+        question = sample_words.one_line(chosen.prompt) if chosen is not None else ""
+        self.query_one("#compare-question", Static).update(question)
         for pane in self.query(AnswerPane):
             if chosen is not None:
                 pane.show(chosen, raw=self._raw)

@@ -44,9 +44,9 @@ WHOLE = (
 )
 
 
-def lay_down(folder: Path, number: int, text: str, temperature: float = 0.0) -> None:
+def lay_down(folder: Path, number: int, text: str, tokens: int = 12) -> None:
     """A question as the core lays it down."""
-    question = Question(text=text, temperature=temperature, max_new_tokens=300, at=1.7e9)
+    question = Question(text=text, temperature=0.0, max_new_tokens=tokens, at=1.7e9)
     exchange.place(folder, number).mkdir(parents=True)
     (exchange.place(folder, number) / exchange.QUESTION).write_bytes(msgspec.json.encode(question))
 

@@ -32,7 +32,7 @@ def expected(root: Path, chosen: Settings, text: str, *, adapter: bool) -> str:
     format_ = load_format(root / "student", chosen.conversion.template)
     given = answer_prompts(
         loaded.model, loaded.tokenizer, [format_.prompt(STUDENT_SYSTEM, text)],
-        opened=format_.opened, max_new_tokens=300, seed=0, progress=lambda _: None, stop=lambda: False, temperature=0.0,
+        opened=format_.opened, max_new_tokens=12, seed=0, progress=lambda _: None, stop=lambda: False, temperature=0.0,
     )  # fmt: skip
     assert given is not None
     return given[0].text
