@@ -248,8 +248,9 @@ class CompareScreen(Screen[None]):
             self._list.set_options([Option(compare_words.row(row, width)) for row in self._rows])
         else:
             for index, (old, new) in enumerate(zip(before, self._rows, strict=True)):
-                if old != new:
-                    self._list.replace_option_prompt_at_index(index, compare_words.row(new, width))
+                prompt = compare_words.row(new, width) if old != new else None
+                if prompt is not None and prompt != compare_words.row(old, width):  # its text grows, not its line
+                    self._list.replace_option_prompt_at_index(index, prompt)
         if self._chosen is None:
             self._key = self._rows[0].key if self._rows else None
         keys = [row.key for row in self._rows]
