@@ -62,6 +62,16 @@ class Pipeline:
         if self._generator is not None:
             self._generator.scale(instances)
 
+    def stop_instance(self, number: int) -> None:
+        """Stop one generator instance, now and for a later generation of this core.
+
+        Raises:
+            UserError: it is not at work, or the only one that is.
+        """
+        if self._generator is None:
+            raise UserError("Nothing is being generated.", "There is no generator to stop.", ExitCode.NOT_READY)
+        self._instances = self._generator.stop_instance(number)
+
     async def recount(self) -> None:
         """Count the samples again, since decisions were made by hand; whoever generates goes by the new count.
 
@@ -109,7 +119,7 @@ class Pipeline:
             return
         try:
             path = await asyncio.to_thread(_report, self._place, self._run, code)
-        except asyncio.CancelledError:  # whoever stops twice does not want to wait for it
+        except asyncio.CancelledError:  # whoever stops now does not want to wait for it
             return
         except Exception as error:
             told = events.NoticePosted(text=f"The report could not be written: {error}", level="warning")

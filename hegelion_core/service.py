@@ -92,6 +92,8 @@ class Service:
                     await self._core.start(request.stages)
                 case "stop":
                     await self._core.stop()
+                case "stop_instance":
+                    await self._core.stop_instance(request.instances)
                 case "scale":
                     await self._core.scale(request.instances)
                 case "recount":

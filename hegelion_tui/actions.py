@@ -46,6 +46,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("more_instances", "plus,equals_sign", "+", "More", "One generator instance more.", 7),
     Action("fewer_instances", "minus", "-", "Fewer", "One generator instance fewer.", 8),
     Action("stop", "s", "s", "Stop", "Stop what runs; everything made so far is kept.", 4),
+    Action("stop_one", "S", "S", "Stop one", "Stop the generator whose pane has the keyboard; the others go on."),
     Action("maximise", "m", "m", "Zoom", "Give the focused pane the whole screen, and back.", 9),
     Action("beside", "vertical_line", "|", "Beside", "Put the pane beside the one before it, and back."),
     Action("merge", "i", "i", "Merge logs", "Show the generators' logs as one, by time, and back."),
@@ -55,7 +56,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_samples", "d", "d", "Samples", "Look through the samples; accept, reject, edit, export.", 12),
     Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 13),
     Action("show_checklist", "h", "h", "Checklist", "See what is ready, what is wrong, and mend it.", 14),
+    Action("choose_theme", "T", "T", "Theme", "Choose other colours."),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
+    Action("detach", "D", "D", "Detach", "Leave at once; work that is under way goes on without the screen."),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
 
@@ -157,6 +160,6 @@ SETTING_ACTIONS: tuple[Action, ...] = (
 
 SETTING_KEYS = (
     ("↑ ↓ PgUp PgDn", "Go through sections or settings."),
-    ("Enter", "Change this setting, as e does."),
+    ("Enter", "Change this setting."),
 )
 """Keys that its lists have by themselves, for the help."""

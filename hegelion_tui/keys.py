@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from textual.app import App
@@ -31,6 +31,8 @@ RESERVED = frozenset({"enter", "up", "down", "home", "end", "pageup", "pagedown"
 """Keys that mean the same everywhere."""
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "meta", "hyper"}
 _NAMED = {key.value for key in Keys}
+KeyNames = Callable[[str], str]
+"""Name of an action to the key that does it, as people read it."""
 
 
 class KeyedApp(App[int]):
@@ -61,6 +63,12 @@ def remapped(actions: Sequence[Action], app: object) -> tuple[Action, ...]:
         replace(action, keys=keymap[action.name], shown=shown(keymap[action.name])) if action.name in keymap else action
         for action in actions
     )
+
+
+def key_names(app: object) -> KeyNames:
+    """How the keys of ``app`` are called in texts that tell people what to press."""
+    known = names()
+    return lambda name: remapped([known[name]], app)[0].shown
 
 
 def shown(keys: str) -> str:

@@ -67,6 +67,9 @@ class FakeOperations:
     async def stop(self) -> None:
         self._take("stop")
 
+    async def stop_instance(self, number: int) -> None:
+        self._take("stop_instance", number)
+
     async def scale(self, instances: int) -> None:
         self._take("scale", instances)
 

@@ -79,6 +79,10 @@ def test_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert preferences.read(tmp_path, {}).theme == "dracula"
     found = preferences.read(tmp_path, {"console.theme": "gruvbox"})
     assert (found.theme, found.overruled) == ("gruvbox", True)
+    (tmp_path / "hegelion.toml").write_text("[console]\nstage_ended = 'both'\nquota_out = 'horn'\n")
+    found = preferences.read(tmp_path, {"console.teacher_silent": "bell"})
+    assert found.alerts == {"stage_ended": "both", "teacher_silent": "bell"}
+    assert found.problems == ("console.quota_out must be one of off, bell, desktop, both.",)
     (tmp_path / "hegelion.toml").write_text("keys = 3\n")
     assert "keys must be a table" in preferences.read(tmp_path, {}).problems[0]
     (tmp_path / "hegelion.toml").write_text("[\n")
