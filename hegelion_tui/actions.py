@@ -145,6 +145,8 @@ SCROLLING = (
     ("End > G", "Follow the log again."),
 )
 """Keys that panes have by themselves, for the help."""
+SCROLL_KEYS = frozenset({"j", "k", "space", "b", "less_than_sign", "greater_than_sign", "G"})
+"""Those of a log that has the keyboard, as Textual names them: no action beside it can have one of them."""
 
 SETTING_ACTIONS: tuple[Action, ...] = (
     Action("change", "e", "⏎", "Change", "Change it: type a value, choose one, or turn it over; saved at once.", 2),

@@ -15,6 +15,7 @@ from hegelion_tui.actions import (
     CHECK_ACTIONS,
     LOG_ACTIONS,
     SAMPLE_ACTIONS,
+    SCROLL_KEYS,
     SETTING_ACTIONS,
     Action,
 )
@@ -148,9 +149,11 @@ def _name(key: str) -> str:
 def taken_by(name: str, keys: str, keymap: Mapping[str, str]) -> str:
     """Which other action has one of these keys already, in words; empty if none has."""
     wanted = set(keys.split(","))
-    for table in TABLES.values():
+    for where, table in TABLES.items():
         if name not in {action.name for action in table}:
             continue
+        if where == "logs" and wanted & SCROLL_KEYS:
+            return f"{shown((wanted & SCROLL_KEYS).pop())} scrolls a log already"
         for other in table:
             both = wanted & set(keymap.get(other.name, other.keys).split(","))
             if other.name != name and both:

@@ -298,6 +298,8 @@ class SamplesScreen(Screen[None]):
     async def _read_page(self, pause: float = 0.0) -> None:
         if pause:  # whoever goes through the table fast wants to see rows, not texts
             await asyncio.sleep(pause)
+        if not self.query(SampleTable):
+            return  # the screen was left meanwhile
         before, self._shown = self._shown, await self._read(self._view, self._table.index)
         shown = self._shown
         pane = self.query_one("#sample-text")

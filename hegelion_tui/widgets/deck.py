@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical
+from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
@@ -60,7 +60,7 @@ class SummaryPane(Pane):
             self.query_one(Static).update(text)
 
 
-class SummaryScroll(Vertical, can_focus=True):
+class SummaryScroll(VerticalScroll):
     """Room for a summary that is longer than its pane."""
 
 
