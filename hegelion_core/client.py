@@ -101,6 +101,9 @@ class Client:
     async def scale(self, instances: int) -> None:
         await self._ask("scale", instances=instances)
 
+    async def scale_by(self, change: int) -> None:
+        await self._ask("scale_by", instances=change)
+
     async def recount(self) -> None:
         await self._ask("recount")
 

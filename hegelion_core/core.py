@@ -113,6 +113,9 @@ class Core:
             raise UserError(f"{instances} instances are not possible.", f"Choose 1 to {MAX_INSTANCES}.", ExitCode.USAGE)
         self._pipeline.scale(instances)
 
+    async def scale_by(self, change: int) -> None:
+        await self.scale(self._pipeline.instances + change)
+
     async def recount(self) -> None:
         try:
             await self._pipeline.recount()

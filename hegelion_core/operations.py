@@ -53,6 +53,13 @@ class Operations(Protocol):
             UserError: a number out of range.
         """
 
+    async def scale_by(self, change: int) -> None:
+        """So many generator instances more, or fewer. What others asked for a moment ago counts.
+
+        Raises:
+            UserError: that would be a number out of range.
+        """
+
     async def recount(self) -> None:
         """Count the samples again: decisions were made by hand (``generation.by_hand``).
 

@@ -56,6 +56,11 @@ class Pipeline:
             "evaluate": self._evaluate,
         }
 
+    @property
+    def instances(self) -> int:
+        """Generator instances that are wanted."""
+        return self._instances
+
     def scale(self, instances: int) -> None:
         """Change the number of generator instances, now and for a later generation of this core."""
         self._instances = instances

@@ -96,6 +96,8 @@ class Service:
                     await self._core.stop_instance(request.instances)
                 case "scale":
                     await self._core.scale(request.instances)
+                case "scale_by":
+                    await self._core.scale_by(request.instances)
                 case "recount":
                     await self._core.recount()
                 case "ping":

@@ -20,7 +20,7 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "stop_instance", "scale", "recount", "ping"]
+Command = Literal["start", "stop", "stop_instance", "scale", "scale_by", "recount", "ping"]
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -39,7 +39,7 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
     stages: tuple[Stage, ...] = ()
     instances: int = 0
-    """How many, or of ``stop_instance`` which."""
+    """How many; of ``scale_by`` how many more, of ``stop_instance`` which."""
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -45,18 +45,11 @@ def happened(before: RunState, after: RunState) -> list[Alert]:
         found.append(Alert("quota_out", f"The teacher's quota is used up.{_goes_on(after)}"))
     if has_ended(after) and (before.active or before.exit_code != after.exit_code):
         return [*found, *_run_end(after)]
-    done = [name for name in after.requested if _is_done(after, name) and not _is_done(before, name)]
-    if done and after.active and any(not _is_over(after, name) for name in after.requested):
+    asked = [(name, before.stages[name].status, after.stages[name].status) for name in after.requested]
+    done = [name for name, was, now in asked if now == "done" != was]
+    if done and after.active and any(now not in ("done", "skipped") for _, _, now in asked):
         found.append(Alert("stage_ended", f"{' and '.join(done)} done. The run goes on."))
     return found
-
-
-def _is_done(state: RunState, stage: str) -> bool:
-    return any(name == stage and one.status == "done" for name, one in state.stages.items())
-
-
-def _is_over(state: RunState, stage: str) -> bool:
-    return any(name == stage and one.status in ("done", "skipped") for name, one in state.stages.items())
 
 
 def _goes_on(state: RunState) -> str:

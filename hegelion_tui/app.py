@@ -26,7 +26,7 @@ from hegelion_core.events import STAGES, AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
 from hegelion_core.setting_sources import KEYS
-from hegelion_tui import alerts, desktop, hearing, keys, preferences
+from hegelion_tui import alerts, hearing, keys, preferences
 from hegelion_tui.actions import (
     ACTIONS,
     CHART_ACTIONS,
@@ -36,8 +36,8 @@ from hegelion_tui.actions import (
     SETTING_ACTIONS,
     Action,
 )
-from hegelion_tui.alerts import Alert, Silence, SilenceWatch
-from hegelion_tui.keys import KeyedApp, key_names, remapped
+from hegelion_tui.alerts import Silence, SilenceWatch
+from hegelion_tui.keys import key_names, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
@@ -55,6 +55,7 @@ from hegelion_tui.messages import (
 )
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.telling import TellingApp
 from hegelion_tui.themes import DARK, LIGHT
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
@@ -102,7 +103,7 @@ class SilencesHeard(Message):
         self.limit = limit
 
 
-class ConsoleApp(KeyedApp):
+class ConsoleApp(TellingApp):
     """Shows a run and steers it through ``Operations``; it owns no process and no state of the run."""
 
     TITLE = "hegelion"
@@ -118,6 +119,7 @@ class ConsoleApp(KeyedApp):
         """``flags``: settings that the command line gave, name to value; ``resume``: what to do when the core died."""
         super().__init__()
         self._operations = operations
+        self.project = operations.place.root.name
         self._clock = clock
         self._announced = False
         self._resume = resume
@@ -147,7 +149,7 @@ class ConsoleApp(KeyedApp):
         if wanted.theme and wanted.theme not in self.available_themes:
             problems.append(f"{preferences.THEME}: there is no theme {wanted.theme!r}.")
         self._saved_theme = self.theme
-        self._alerts = wanted.alerts
+        self.ways = wanted.alerts
         keymap, wrong = keys.read(wanted.keys)
         self.use_keys(keymap)
         self._problems = problems + [f"{KEYS}.{name}: {words}." for name, words in wrong.items()]
@@ -224,24 +226,7 @@ class ConsoleApp(KeyedApp):
             alert = alerts.silent(found, message.limit)
             more = f" {key_names(self)('show_checklist')} tells more."
             self.notify(alert.text + more, title="A teacher is silent", severity="warning", timeout=ADVICE_SECONDS)
-            self._alert(alert)
-
-    def _alert(self, alert: Alert) -> None:
-        """Tell it to someone who is not looking, in the way that the settings want."""
-        way = self._alerts.get(alert.kind, "off")
-        if way in ("bell", "both"):
-            self.bell()
-        if way in ("desktop", "both") and not self.is_web:  # in a browser, this machine's desktop is not the person's
-            self._tell_desktop(alert.text)
-
-    @work(group="desktop", exit_on_error=False)
-    async def _tell_desktop(self, text: str) -> None:
-        await desktop.tell(f"hegelion {printable(self._operations.place.root.name)}", text, self._write)
-
-    def _write(self, sequence: str) -> None:
-        """Send an escape sequence to the terminal."""
-        if self._driver is not None and not self.is_headless:
-            self._driver.write(sequence)
+            self.tell(alert)
 
     @on(StateChanged)
     def _state_changed(self) -> None:
@@ -250,14 +235,14 @@ class ConsoleApp(KeyedApp):
         self._main.now = self._clock()
         self._main.state = after
         for alert in alerts.happened(before, after):
-            self._alert(alert)
+            self.tell(alert)
         if self._samples is not None:
             self._samples.state = self._operations.state
 
     @on(CoreGone)
     def _core_gone(self) -> None:
         if self._operations.state.active:
-            self._alert(alerts.CORE_GONE)
+            self.tell(alerts.CORE_GONE)
         self._main.gone = True
         self._main.state = bereft(self._operations.state)
 
@@ -324,7 +309,7 @@ class ConsoleApp(KeyedApp):
             return
         state = self._operations.state
         if state.stages["generate"].status == "running":
-            self._ask(self._operations.scale(state.wanted_instances + message.by))
+            self._ask(self._operations.scale_by(message.by))
         else:
             self.notify("The number of instances can be changed while it does.", title="Nothing is being generated.")
 
@@ -416,7 +401,7 @@ class ConsoleApp(KeyedApp):
                     await bar.rebuild()
         elif message.name in map(preferences.alert_setting, alerts.KINDS):
             wanted = await asyncio.to_thread(preferences.read, self._operations.place.root, self._flags)
-            self._alerts = wanted.alerts
+            self.ways = wanted.alerts
         elif message.name == "generation.instances" and not self._main.gone:
             self._ask(self._operations.scale(int(message.value)))
 

@@ -163,8 +163,7 @@ def _fact(name: str, text: str, path: str, width: int) -> list[Content]:
     room = max(20, width - _INDENT)
     told = textwrap.wrap(printable(text), room)
     lines = [Content(line) for line in told]
-    if path:
-        lines.append(Content.assemble((path, "$primary")))
+    lines += [Content.assemble((path[at : at + room], "$primary")) for at in range(0, len(path), room)]
     return _hung([(name.ljust(_INDENT), MUTED)], lines)
 
 

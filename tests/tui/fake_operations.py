@@ -73,6 +73,9 @@ class FakeOperations:
     async def scale(self, instances: int) -> None:
         self._take("scale", instances)
 
+    async def scale_by(self, change: int) -> None:
+        self._take("scale_by", change)
+
     async def recount(self) -> None:
         self._take("recount")
 

@@ -50,8 +50,8 @@ def generators(app: ConsoleApp) -> list[LogPane]:
         ("c", ("start", "convert")),
         ("t", ("start", "train")),
         ("e", ("start", "evaluate")),
-        ("plus", ("scale", 3)),
-        ("minus", ("scale", 1)),
+        ("plus", ("scale_by", 1)),
+        ("minus", ("scale_by", -1)),
     ],
 )
 async def test_keys_ask_the_core(run: FakeOperations, key: str, request_: tuple[object, ...]) -> None:

@@ -159,7 +159,9 @@ def _noting(app: ConsoleApp, kind: type[object], seen: list[object]) -> object:
 
 
 async def test_texts_name_the_keys_that_do_it_now(run: FakeOperations) -> None:
-    write_settings(run, "[keys]\nrun_all = 'f5'\ngenerate = 'G'\nstop = 'y'\ntrain = 'z'\nmaximise = 'Z'\nshow_samples = 'A'\n")
+    write_settings(
+        run, "[keys]\nrun_all = 'f5'\ngenerate = 'G'\nstop = 'y'\ntrain = 'z'\nmaximise = 'Z'\nshow_samples = 'A'\n"
+    )
     app = ConsoleApp(run, clock=run.clock)
     async with app.run_test(size=SMALL, notifications=True) as pilot:
         # G goes to a log's end, and y copies from it: they cannot be given away.

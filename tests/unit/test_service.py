@@ -71,6 +71,11 @@ async def test_a_refusal_reaches_the_client_in_words(tmp_path: Path) -> None:
     assert client is not None
     with pytest.raises(UserError, match="65 instances") as raised:
         await client.scale(65)
+    await client.scale(64)
+    with pytest.raises(UserError, match="65 instances"):
+        await client.scale_by(1)
+    await client.scale_by(-1)
+    await client.scale_by(1)
     assert raised.value.hint
     await client.close()
     await service.close()

@@ -36,7 +36,9 @@ def test_what_is_no_key_is_refused(written: object) -> None:
 
 
 def test_what_cannot_be_used_is_left_out_and_named() -> None:
-    keymap, problems = keys.read({"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "f5", "detach": "G"})
+    keymap, problems = keys.read(
+        {"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "f5", "detach": "G"}
+    )
     assert keymap == {"train": "z", "stop": "f5"}
     assert problems == {
         "trian": "there is no such action, but train is one",
