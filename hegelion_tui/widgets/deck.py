@@ -55,9 +55,9 @@ class SummaryPane(Pane):
     def show(self) -> None:
         """Tell it as wide as there is room, with the keys of now."""
         if ending.has_ended(self.state):
-            room = self.query_one(SummaryScroll).content_size.width
-            text = ending.summary(self.state, self._place.root, key_names(self.app), room)
-            self.query_one(Static).update(text)
+            static = self.query_one(Static)
+            text = ending.summary(self.state, self._place.root, key_names(self.app), static.content_size.width)
+            static.update(text)
 
 
 class SummaryScroll(VerticalScroll):
