@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import sys
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from pathlib import Path
 from typing import Self
 
@@ -28,6 +28,8 @@ ANSWER_PATIENCE = 5.0
 """Seconds in which a core that is well answers a new client."""
 START_PATIENCE = 20.0
 """Seconds that a detached core has to open its socket."""
+LOSER_PATIENCE = 5.0
+"""Seconds in which the core of another face, that was faster, is looked for."""
 
 
 class Client:
@@ -94,8 +96,14 @@ class Client:
     async def stop(self) -> None:
         await self._ask("stop")
 
+    async def stop_instance(self, number: int) -> None:
+        await self._ask("stop_instance", instances=number)
+
     async def scale(self, instances: int) -> None:
         await self._ask("scale", instances=instances)
+
+    async def scale_by(self, change: int) -> None:
+        await self._ask("scale_by", instances=change)
 
     async def recount(self) -> None:
         await self._ask("recount")
@@ -128,11 +136,16 @@ class Client:
                 self._writer.write(msgspec.json.encode(request) + b"\n")
                 await self._writer.drain()
                 line = await self._reader.readline()
-            except ConnectionError:
+            except (ConnectionError, ValueError):  # hung up, or a line without an end
                 line = b""
         if not line:
             raise UserError("The core is gone.", "Open the console again to go on where it was.")
-        reply = msgspec.json.decode(line, type=Reply)
+        try:
+            reply = msgspec.json.decode(line, type=Reply)
+        except msgspec.DecodeError:
+            raise UserError(
+                "What answers at the core's socket is no core of ours.", f"Remove {self.place.core_pointer}."
+            ) from None
         if reply.error:
             raise UserError(reply.error, reply.hint, ExitCode(reply.exit_code))
 
@@ -167,17 +180,28 @@ async def connect_or_start(place: Workspace, arguments: Sequence[str]) -> Client
         )
     finally:
         os.close(file)
-    try:
-        async with asyncio.timeout(START_PATIENCE):
-            while process.returncode is None:
-                if (client := await Client.connect(place)) is not None:
-                    return client
-                await asyncio.sleep(0.05)
-    except TimeoutError:
+    if (client := await _reach(place, START_PATIENCE, lambda: process.returncode is None)) is not None:
+        return client
+    if process.returncode is None:
         process.terminate()
+    # Two faces may have started one at once: the core of the slower one finds the workspace taken.
+    lost = process.returncode == ExitCode.NOT_READY
+    if lost and (client := await _reach(place, LOSER_PATIENCE, lambda: True)) is not None:
+        return client
     said = log.read_bytes()[begin:].decode("utf-8", "replace").strip()
     code = process.returncode if process.returncode in set(ExitCode) else ExitCode.FAILED
     raise UserError(said or "The core did not start.", f"See {log}." if not said else "", ExitCode(code or 1))
+
+
+async def _reach(place: Workspace, seconds: float, worth_waiting: Callable[[], bool]) -> Client | None:
+    """The client of this workspace's core as soon as it answers."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            while worth_waiting():
+                if (client := await Client.connect(place)) is not None:
+                    return client
+                await asyncio.sleep(0.05)
+    return None
 
 
 def _append_to(path: Path) -> int:

@@ -103,13 +103,20 @@ class Core:
 
     async def stop(self) -> None:
         if self._task is not None and self.busy:
-            self._task.cancel()
+            if not self._task.cancelling():  # two faces may ask at once; a second time would cut what is being saved
+                self._task.cancel()
             await asyncio.wait([self._task])
+
+    async def stop_instance(self, number: int) -> None:
+        self._pipeline.stop_instance(number)
 
     async def scale(self, instances: int) -> None:
         if not 1 <= instances <= MAX_INSTANCES:
             raise UserError(f"{instances} instances are not possible.", f"Choose 1 to {MAX_INSTANCES}.", ExitCode.USAGE)
         self._pipeline.scale(instances)
+
+    async def scale_by(self, change: int) -> None:
+        await self.scale(self._pipeline.instances + change)
 
     async def recount(self) -> None:
         try:

@@ -180,6 +180,8 @@ class InstancesScaled(Event, frozen=True):
     """The wanted number of generator instances changed."""
 
     count: int
+    numbers: tuple[int, ...] = ()
+    """Which they are; none: 1 to ``count``."""
 
 
 class PaceChanged(Event, frozen=True):

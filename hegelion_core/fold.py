@@ -214,8 +214,9 @@ def _teacher_ready(state: RunState, event: e.TeacherReady) -> RunState:
 
 @_on(e.InstancesScaled)
 def _instances_scaled(state: RunState, event: e.InstancesScaled) -> RunState:
-    instances = {number: state.instances.get(number, InstanceState()) for number in range(1, event.count + 1)}
-    return replace(state, wanted_instances=event.count, instances={**state.instances, **instances})
+    numbers = event.numbers or tuple(range(1, event.count + 1))
+    instances = {number: state.instances.get(number, InstanceState()) for number in numbers}
+    return replace(state, wanted_instances=event.count, working=numbers, instances={**state.instances, **instances})
 
 
 @_on(e.PaceChanged)

@@ -39,11 +39,25 @@ class Operations(Protocol):
     async def stop(self) -> None:
         """Stop what runs, cleanly; returns when nothing runs."""
 
+    async def stop_instance(self, number: int) -> None:
+        """Stop one generator instance now: its call ends, and its prompt is asked anew by another.
+
+        Raises:
+            UserError: it is not at work, or the only one that is.
+        """
+
     async def scale(self, instances: int) -> None:
         """Change the number of generator instances, 1 to 64.
 
         Raises:
             UserError: a number out of range.
+        """
+
+    async def scale_by(self, change: int) -> None:
+        """So many generator instances more, or fewer. What others asked for a moment ago counts.
+
+        Raises:
+            UserError: that would be a number out of range.
         """
 
     async def recount(self) -> None:

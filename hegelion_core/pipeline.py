@@ -56,11 +56,26 @@ class Pipeline:
             "evaluate": self._evaluate,
         }
 
+    @property
+    def instances(self) -> int:
+        """Generator instances that are wanted."""
+        return self._instances
+
     def scale(self, instances: int) -> None:
         """Change the number of generator instances, now and for a later generation of this core."""
         self._instances = instances
         if self._generator is not None:
             self._generator.scale(instances)
+
+    def stop_instance(self, number: int) -> None:
+        """Stop one generator instance, now and for a later generation of this core.
+
+        Raises:
+            UserError: it is not at work, or the only one that is.
+        """
+        if self._generator is None:
+            raise UserError("Nothing is being generated.", "There is no generator to stop.", ExitCode.NOT_READY)
+        self._instances = self._generator.stop_instance(number)
 
     async def recount(self) -> None:
         """Count the samples again, since decisions were made by hand; whoever generates goes by the new count.
@@ -109,7 +124,7 @@ class Pipeline:
             return
         try:
             path = await asyncio.to_thread(_report, self._place, self._run, code)
-        except asyncio.CancelledError:  # whoever stops twice does not want to wait for it
+        except asyncio.CancelledError:  # whoever stops now does not want to wait for it
             return
         except Exception as error:
             told = events.NoticePosted(text=f"The report could not be written: {error}", level="warning")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 import msgspec
+from pydantic import ValidationError
 
 from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
@@ -97,6 +98,25 @@ def find_run(place: Workspace, settings: Settings, kind: Kind) -> RunFolder | No
     """The newest run with this identity."""
     found = sorted(place.runs.glob(f"*-{kind}-{identify(place, settings, kind)}")) if place.runs.exists() else []
     return RunFolder(found[-1]) if found else None
+
+
+def reread(folder: RunFolder) -> tuple[Settings, Kind]:
+    """The settings with which a run began, and its kind.
+
+    Raises:
+        UserError: they cannot be read, or another version wrote them.
+    """
+    kind = folder.id.split("-", 2)[-1].rpartition("-")[0]
+    try:
+        if kind in _RELEVANT:
+            return Settings.model_validate_json(folder.settings.read_bytes()), kind
+    except (OSError, ValidationError):
+        pass
+    raise UserError(
+        f"{folder.settings}: the settings of the run cannot be read, or another version wrote them.",
+        "Open the console again, with the flags that you want.",
+        ExitCode.USAGE,
+    )
 
 
 def identify(place: Workspace, settings: Settings, kind: Kind) -> str:

@@ -102,6 +102,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     attempts: dict[str, int] = {}
     """Attempts that count against their prompt, by prompt id, of prompts that are still to do."""
     wanted_instances: int = 0
+    working: tuple[int, ...] = ()
+    """Numbers of the instances that are wanted."""
     pace: int | None = None
     """Calls that may be in flight at once; ``None``: as many as the instances make."""
     instances: dict[int, InstanceState] = {}

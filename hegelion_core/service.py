@@ -92,8 +92,12 @@ class Service:
                     await self._core.start(request.stages)
                 case "stop":
                     await self._core.stop()
+                case "stop_instance":
+                    await self._core.stop_instance(request.instances)
                 case "scale":
                     await self._core.scale(request.instances)
+                case "scale_by":
+                    await self._core.scale_by(request.instances)
                 case "recount":
                     await self._core.recount()
                 case "compare":

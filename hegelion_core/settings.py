@@ -35,6 +35,7 @@ BUNDLED = "bundled"
 DEFAULT_LIMIT = 500
 """Accepted samples wanted where nobody says how many and the prompts do not tell."""
 
+Telling = Literal["off", "bell", "desktop", "both"]
 TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "openai", "local"]
 URL_WORDS = "an address such as http://localhost:8080/v1"
 MEMORY_WORDS = "GiB such as 12, or a share such as 75%"
@@ -308,9 +309,12 @@ class EvaluationSettings(Section):
 
 
 class ConsoleSettings(Section):
-    """How the console looks."""
+    """How the console looks, and what it tells someone who is not looking."""
 
     theme: Name = Field("hegelion-dark", description="colours of the console; the palette shows the names")
+    stage_ended: Telling = Field("off", description="how it is told that a stage or the run has ended")
+    quota_out: Telling = Field("off", description="how it is told that the teacher's quota is used up")
+    teacher_silent: Telling = Field("off", description="how it is told that a teacher has gone silent")
 
 
 class Settings(Section):

@@ -20,7 +20,7 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "scale", "recount", "compare", "stop_comparing", "ping"]
+Command = Literal["start", "stop", "stop_instance", "scale", "scale_by", "recount", "compare", "stop_comparing", "ping"]
 
 
 class Pointer(msgspec.Struct, frozen=True):
@@ -39,6 +39,7 @@ class Request(msgspec.Struct, frozen=True):
     command: Command
     stages: tuple[Stage, ...] = ()
     instances: int = 0
+    """How many; of ``scale_by`` how many more, of ``stop_instance`` which."""
     question: str = ""
     temperature: float = 0.0
 

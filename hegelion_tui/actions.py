@@ -46,6 +46,7 @@ ACTIONS: tuple[Action, ...] = (
     Action("more_instances", "plus,equals_sign", "+", "More", "One generator instance more.", 7),
     Action("fewer_instances", "minus", "-", "Fewer", "One generator instance fewer.", 8),
     Action("stop", "s", "s", "Stop", "Stop what runs; everything made so far is kept.", 4),
+    Action("stop_one", "S", "S", "Stop one", "Stop the generator whose pane has the keyboard; the others go on."),
     Action("maximise", "m", "m", "Zoom", "Give the focused pane the whole screen, and back.", 9),
     Action("beside", "vertical_line", "|", "Beside", "Put the pane beside the one before it, and back."),
     Action("merge", "i", "i", "Merge logs", "Show the generators' logs as one, by time, and back."),
@@ -56,7 +57,9 @@ ACTIONS: tuple[Action, ...] = (
     Action("show_compare", "C", "C", "Compare", "Ask base and adapter, side by side; the evaluation's answers.", 13),
     Action("show_settings", "p", "p", "Settings", "See and change every setting, and the keys.", 14),
     Action("show_checklist", "h", "h", "Checklist", "See what is ready, what is wrong, and mend it.", 15),
+    Action("choose_theme", "T", "T", "Theme", "Choose other colours."),
     Action("show_help", "question_mark,f1", "?", "Help", "Show what every key does.", 3),
+    Action("detach", "D", "D", "Detach", "Leave at once; work that is under way goes on without the screen."),
     Action("ask_quit", "q", "q", "Quit", "Leave; if work is under way, asks whether it goes on without the screen.", 2),
 )
 
@@ -164,6 +167,8 @@ SCROLLING = (
     ("End > G", "Follow the log again."),
 )
 """Keys that panes have by themselves, for the help."""
+SCROLL_KEYS = frozenset({"j", "k", "space", "b", "less_than_sign", "greater_than_sign", "G"})
+"""Those of a log that has the keyboard, as Textual names them: no action beside it can have one of them."""
 
 SETTING_ACTIONS: tuple[Action, ...] = (
     Action("change", "e", "⏎", "Change", "Change it: type a value, choose one, or turn it over; saved at once.", 2),
@@ -179,6 +184,6 @@ SETTING_ACTIONS: tuple[Action, ...] = (
 
 SETTING_KEYS = (
     ("↑ ↓ PgUp PgDn", "Go through sections or settings."),
-    ("Enter", "Change this setting, as e does."),
+    ("Enter", "Change this setting."),
 )
 """Keys that its lists have by themselves, for the help."""

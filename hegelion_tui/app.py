@@ -22,11 +22,11 @@ from textual.widget import Widget
 from hegelion_core import gpu
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import UserError, explain
-from hegelion_core.events import AnyEvent
+from hegelion_core.events import STAGES, AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
 from hegelion_core.setting_sources import KEYS
-from hegelion_tui import keys, preferences
+from hegelion_tui import alerts, hearing, keys, preferences
 from hegelion_tui.actions import (
     ACTIONS,
     CHART_ACTIONS,
@@ -37,13 +37,15 @@ from hegelion_tui.actions import (
     SETTING_ACTIONS,
     Action,
 )
-from hegelion_tui.keys import KeyedApp, remapped
+from hegelion_tui.alerts import Silence, SilenceWatch
+from hegelion_tui.keys import key_names, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.messages import (
     AnswersStopRequested,
     ChecklistRequested,
     CompareRequested,
+    DetachRequested,
     QuestionAsked,
     QuitRequested,
     SamplesDecided,
@@ -52,12 +54,15 @@ from hegelion_tui.messages import (
     SettingSaved,
     SettingsRequested,
     StartRequested,
+    StopOneRequested,
     StopRequested,
 )
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.telling import TellingApp
 from hegelion_tui.themes import DARK, LIGHT
 from hegelion_tui.widgets.chart import ChartPane
+from hegelion_tui.widgets.deck import Deck
 from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.wording import bereft, memory_advice
 
@@ -70,8 +75,12 @@ TICK = 1.0
 """Seconds between looks at the clock: ages and times left."""
 PRESSURE_EVERY = 2.0
 """Seconds between readings of the machine."""
+LISTEN_EVERY = 2.0
+"""Seconds between looks whether the teachers still say something."""
 ADVICE_SECONDS = 30.0
-"""How long it is shown that memory is short, and what to do."""
+"""How long it is shown that memory is short or a teacher silent, and what to do."""
+Resume = Callable[[str], Awaitable[Operations]]
+"""Leads to a core for the run in this folder: the one that runs, or a new one."""
 
 
 class StateChanged(Message):
@@ -90,7 +99,16 @@ class PressureRead(Message):
         self.pressure = pressure
 
 
-class ConsoleApp(KeyedApp):
+class SilencesHeard(Message):
+    """Generators whose teacher says nothing; a call is ended after ``limit`` seconds of silence."""
+
+    def __init__(self, found: list[Silence], limit: float) -> None:
+        super().__init__()
+        self.found = found
+        self.limit = limit
+
+
+class ConsoleApp(TellingApp):
     """Shows a run and steers it through ``Operations``; it owns no process and no state of the run."""
 
     TITLE = "hegelion"
@@ -101,13 +119,18 @@ class ConsoleApp(KeyedApp):
         operations: Operations,
         clock: Callable[[], float] = time.time,
         flags: Mapping[str, object] | None = None,
+        resume: Resume | None = None,
     ) -> None:
-        """``flags``: settings that the command line gave, name to value."""
+        """``flags``: settings that the command line gave, name to value; ``resume``: what to do when the core died."""
         super().__init__()
         self._operations = operations
+        self.project = operations.place.root.name
         self._clock = clock
         self._announced = False
+        self._resume = resume
+        self._resuming = False
         self._levels = LevelWatch()
+        self._silences = SilenceWatch()
         self._flags = flags or {}
         self._samples: SamplesScreen | None = None
         self._compare: CompareScreen | None = None
@@ -132,6 +155,7 @@ class ConsoleApp(KeyedApp):
         if wanted.theme and wanted.theme not in self.available_themes:
             problems.append(f"{preferences.THEME}: there is no theme {wanted.theme!r}.")
         self._saved_theme = self.theme
+        self.ways = wanted.alerts
         keymap, wrong = keys.read(wanted.keys)
         self.use_keys(keymap)
         self._problems = problems + [f"{KEYS}.{name}: {words}." for name, words in wrong.items()]
@@ -140,10 +164,12 @@ class ConsoleApp(KeyedApp):
         self.watch(self, "theme", self._theme_chosen, init=False)
         if self._problems:
             text = " ".join(printable(problem) for problem in self._problems)
-            self.notify(text, title="Settings that are left out; p shows them.", severity="warning", markup=False)
+            title = f"Settings that are left out; {key_names(self)('show_settings')} shows them."
+            self.notify(text, title=title, severity="warning", markup=False)
         self._follow_run(self._operations.events())
         self._state_changed()  # what happened since the screen was made
         self._watch_machine()
+        self._listen_to_teachers()
         self.set_interval(TICK, self._tick)
 
     def get_system_commands(self, screen: Screen[object]) -> Iterable[SystemCommand]:
@@ -159,7 +185,8 @@ class ConsoleApp(KeyedApp):
         for (node, _), action in zip(offered, remapped([action for _, action in offered], self), strict=True):
             run = partial(self.run_action, action.name, node)
             yield SystemCommand(f"{action.label} ({action.shown})", action.help, run)
-        yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
+        if own:
+            yield SystemCommand("Theme", "Choose other colours.", self.action_change_theme)
 
     def copy_to_clipboard(self, text: str) -> None:
         """Through the terminal (OSC 52), and through the programs that there are for it."""
@@ -190,11 +217,31 @@ class ConsoleApp(KeyedApp):
                 self.post_message(PressureRead(await asyncio.to_thread(read, self._operations.place.artifacts)))
             await asyncio.sleep(PRESSURE_EVERY)
 
+    @work
+    async def _listen_to_teachers(self) -> None:
+        while True:
+            state = self._main.state
+            if state.in_flight and not self._main.gone:
+                listen = partial(hearing.listen, self._operations.place, state, self._clock())
+                self.post_message(SilencesHeard(*await asyncio.to_thread(listen)))
+            await asyncio.sleep(LISTEN_EVERY)
+
+    @on(SilencesHeard)
+    def _silences_heard(self, message: SilencesHeard) -> None:
+        if found := self._silences.new(self._main.state, message.found):
+            alert = alerts.silent(found, message.limit)
+            more = f" {key_names(self)('show_checklist')} tells more."
+            self.notify(alert.text + more, title="A teacher is silent", severity="warning", timeout=ADVICE_SECONDS)
+            self.tell(alert)
+
     @on(StateChanged)
     def _state_changed(self) -> None:
         self._announced = False
+        before, after = self._main.state, self._operations.state
         self._main.now = self._clock()
-        self._main.state = self._operations.state
+        self._main.state = after
+        for alert in alerts.happened(before, after):
+            self.tell(alert)
         if self._samples is not None:
             self._samples.state = self._operations.state
         if self._compare is not None:
@@ -202,6 +249,8 @@ class ConsoleApp(KeyedApp):
 
     @on(CoreGone)
     def _core_gone(self) -> None:
+        if self._operations.state.active:
+            self.tell(alerts.CORE_GONE)
         self._main.gone = True
         if self._compare is not None:
             self._compare.gone = True
@@ -211,7 +260,7 @@ class ConsoleApp(KeyedApp):
     def _pressure_read(self, message: PressureRead) -> None:
         self._main.pressure = message.pressure
         if self._levels.worsened(message.pressure.level):
-            title, text = memory_advice(self._operations.state, message.pressure)
+            title, text = memory_advice(self._operations.state, message.pressure, key_names(self))
             severity: SeverityLevel = "error" if message.pressure.level == "critical" else "warning"
             self.notify(text, title=title, severity=severity, timeout=ADVICE_SECONDS, markup=False)
 
@@ -222,28 +271,94 @@ class ConsoleApp(KeyedApp):
     # What a person wants goes out through Operations
 
     @on(StartRequested)
-    def _start_requested(self, message: StartRequested) -> None:
-        self._ask(self._operations.start(message.stages))
+    @work(group="start")
+    async def _start_requested(self, message: StartRequested) -> None:
+        stages = message.stages
+        if self._main.gone:
+            state = self._main.state
+            if stages == STAGES and state.active:  # what was under way goes on, and no more than that
+                stages = state.requested
+            if not await self._resume_run():
+                return
+        await self._succeeds(self._operations.start(stages))
+
+    async def _resume_run(self) -> bool:
+        """Get to a core for this run, where the one that there was has ended; whether that went well."""
+        if self._resume is None or self._resuming:
+            return False
+        self._resuming = True
+        self.notify("It goes on with what is on disk.", title="Starting a new core")
+        try:
+            operations = await self._resume(self._operations.state.folder)
+        except UserError as error:
+            self.notify(error.hint, title=error.message, severity="error", markup=False)
+            return False
+        finally:
+            self._resuming = False
+        await self._operations.close()
+        self._operations = operations
+        self._main.gone = False
+        self._follow_run(operations.events())
+        self._state_changed()
+        return True
+
+    async def hang_up(self) -> None:
+        """Let go of the core, which goes on."""
+        await self._operations.close()
+
+    def _refuse_without_core(self) -> bool:
+        """Say what to do where there is no core to ask; whether that is so."""
+        if self._main.gone:
+            text = f"{key_names(self)('run_all')} starts a new one for this run."
+            self.notify(text, title="The core has ended.", severity="warning")
+        return self._main.gone
 
     @on(ScaleRequested)
     def _scale_requested(self, message: ScaleRequested) -> None:
+        if self._refuse_without_core():
+            return
         state = self._operations.state
         if state.stages["generate"].status == "running":
-            self._ask(self._operations.scale(state.wanted_instances + message.by))
+            self._ask(self._operations.scale_by(message.by))
         else:
             self.notify("The number of instances can be changed while it does.", title="Nothing is being generated.")
 
     @on(StopRequested)
     @work(exclusive=True, group="question")
     async def _stop_requested(self) -> None:
-        if not self._operations.state.active:
-            self.notify("r runs every stage, g generates.", title="Nothing is running.")
+        if self._refuse_without_core():
             return
-        question = Question(
-            "Stop the run?", "Everything made so far is kept; r goes on from there.", [Answer("stop", "s", "Stop")]
-        )
-        if await self.push_screen_wait(question) == "stop":
+        key = key_names(self)
+        if not self._operations.state.active:
+            text = f"{key('run_all')} runs every stage, {key('generate')} generates."
+            self.notify(text, title="Nothing is running.")
+            return
+        text = f"Everything made so far is kept; {key('run_all')} goes on from there."
+        if await self.push_screen_wait(Question("Stop the run?", text, [Answer("stop", "s", "Stop")])) == "stop":
             await self._stop()
+
+    @on(StopOneRequested)
+    @work(exclusive=True, group="question")
+    async def _stop_one_requested(self, message: StopOneRequested) -> None:
+        if self._refuse_without_core():
+            return
+        key, state = key_names(self), self._operations.state
+        kind, _, number = message.pane_id.rpartition("-")
+        if state.stages["generate"].status != "running":
+            title = "Nothing is being generated." if state.active else "Nothing is running."
+            self.notify(f"{key('stop')} stops what runs." if state.active else "", title=title)
+        elif kind != "generator":
+            text = f"{key('next_pane')} goes from pane to pane; {key('stop')} stops the whole run."
+            self.notify(text, title="This pane is not one generator's.")
+        else:
+            text = f"Its call ends, and another asks its prompt. {key('more_instances')} starts one again."
+            question = Question(f"Stop generator {number}?", text, [Answer("stop", "s", "Stop")])
+            if await self.push_screen_wait(question) == "stop":
+                await self._succeeds(self._operations.stop_instance(int(number)))
+
+    @on(DetachRequested)
+    def _detach_requested(self) -> None:
+        self.exit(0)
 
     @on(QuitRequested)
     @work(exclusive=True, group="question")
@@ -267,7 +382,7 @@ class ConsoleApp(KeyedApp):
     async def _samples_requested(self) -> None:
         # What reads samples is imported when it is needed: nothing of it is on the way to the first paint.
         module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.samples")
-        if not self._operations.state.sample_path:  # no core has looked at the file yet
+        if not (self._operations.state.sample_path or self._main.gone):  # no core has looked at the file yet
             await self._succeeds(self._operations.recount())
         screen: SamplesScreen = module.SamplesScreen(self._operations.place, self._operations.state)
         self._samples = screen
@@ -308,9 +423,13 @@ class ConsoleApp(KeyedApp):
         elif message.name.startswith(f"{KEYS}."):
             wanted = await asyncio.to_thread(preferences.read, self._operations.place.root, self._flags)
             self.use_keys(keys.read(wanted.keys)[0])
+            self._main.query_one(Deck).keys_changed()
             for screen in self.screen_stack:
                 for bar in screen.query(KeyBar):
                     await bar.rebuild()
+        elif message.name in map(preferences.alert_setting, alerts.KINDS):
+            wanted = await asyncio.to_thread(preferences.read, self._operations.place.root, self._flags)
+            self.ways = wanted.alerts
         elif message.name == "generation.instances" and not self._main.gone:
             self._ask(self._operations.scale(int(message.value)))
 
@@ -380,11 +499,11 @@ class ConsoleApp(KeyedApp):
         return True
 
 
-async def run_console(client: Operations, flags: Mapping[str, object]) -> int:
+async def run_console(client: Operations, flags: Mapping[str, object], resume: Resume) -> int:
     """Show the run that ``client`` leads to, until the person leaves; its exit code. The core goes on."""
+    app = ConsoleApp(client, flags=flags, resume=resume)
     try:
-        app = ConsoleApp(client, flags=flags)
         code = await app.run_async()
         return code if code is not None else app.return_code or 0
     finally:
-        await client.close()
+        await app.hang_up()

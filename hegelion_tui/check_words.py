@@ -40,18 +40,18 @@ def head(sections: Sequence[Section], *, looking: bool) -> Content:
     )
 
 
-def row(finding: Finding) -> Content:
-    """A line of the list: mark, name, whether it can be mended from here, and what was found."""
+def row(finding: Finding, fix: str) -> Content:
+    """A line of the list: mark, name, the key (``fix``) if it can be mended from here, and what was found."""
     fixable = finding.remedy is not None and finding.level != "note"
     return Content.assemble(
         (f"{MARKS[finding.level]} ", _STYLES[finding.level]),
         (printable(finding.name)[:NAME_WIDTH].ljust(NAME_WIDTH), "bold" if finding.level == "failed" else ""),
-        ("f mends it  ", "$accent") if fixable else "",
+        (f"{fix} mends it  ", "$accent") if fixable else "",
         printable(finding.found).replace("\n", " "),
     )
 
 
-def detail(finding: Finding, said: Sequence[str]) -> Content:
+def detail(finding: Finding, said: Sequence[str], fix: str) -> Content:
     """All about one finding; ``said`` are the last lines of what is being done about it."""
     lines = [
         Content.assemble(
@@ -63,6 +63,6 @@ def detail(finding: Finding, said: Sequence[str]) -> Content:
     if finding.mend:
         lines.append(Content.assemble(("What to do  ", "bold"), printable(finding.mend)))
     if finding.remedy is not None:
-        lines.append(Content.assemble(("f  ", "bold $accent"), printable(finding.remedy.what)))
+        lines.append(Content.assemble((f"{fix}  ", "bold $accent"), printable(finding.remedy.what)))
     lines += [Content.assemble((printable(line), MUTED)) for line in said]
     return Content("\n").join(lines)

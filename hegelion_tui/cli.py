@@ -153,12 +153,15 @@ async def _show_console(place: Workspace, arguments: list[str], flags: dict[str,
     """Connect to the core, or start one, while textual is being imported: both take a good part of a second."""
     import asyncio
 
-    from hegelion_core.client import connect_or_start
+    from hegelion_core.client import Client, connect_or_start
 
-    connecting = asyncio.create_task(connect_or_start(place, arguments))
+    async def resume(folder: str) -> Client:
+        return await connect_or_start(place, [*arguments, *(["--resume", folder] if folder else [])])
+
+    connecting = asyncio.create_task(resume(""))
     importing = asyncio.to_thread(importlib.import_module, "hegelion_tui.app")
     client, app = await asyncio.gather(connecting, importing)
-    code: int = await app.run_console(client, flags)
+    code: int = await app.run_console(client, flags, resume)
     return code
 
 

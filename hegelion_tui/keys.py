@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from textual.app import App
@@ -16,6 +16,7 @@ from hegelion_tui.actions import (
     COMPARE_ACTIONS,
     LOG_ACTIONS,
     SAMPLE_ACTIONS,
+    SCROLL_KEYS,
     SETTING_ACTIONS,
     Action,
 )
@@ -33,6 +34,8 @@ RESERVED = frozenset({"enter", "up", "down", "home", "end", "pageup", "pagedown"
 """Keys that mean the same everywhere."""
 _MODIFIERS = {"ctrl", "shift", "alt", "super", "meta", "hyper"}
 _NAMED = {key.value for key in Keys}
+KeyNames = Callable[[str], str]
+"""Name of an action to the key that does it, as people read it."""
 
 
 class KeyedApp(App[int]):
@@ -63,6 +66,12 @@ def remapped(actions: Sequence[Action], app: object) -> tuple[Action, ...]:
         replace(action, keys=keymap[action.name], shown=shown(keymap[action.name])) if action.name in keymap else action
         for action in actions
     )
+
+
+def key_names(app: object) -> KeyNames:
+    """How the keys of ``app`` are called in texts that tell people what to press."""
+    known = names()
+    return lambda name: remapped([known[name]], app)[0].shown
 
 
 def shown(keys: str) -> str:
@@ -142,9 +151,11 @@ def _name(key: str) -> str:
 def taken_by(name: str, keys: str, keymap: Mapping[str, str]) -> str:
     """Which other action has one of these keys already, in words; empty if none has."""
     wanted = set(keys.split(","))
-    for table in TABLES.values():
+    for where, table in TABLES.items():
         if name not in {action.name for action in table}:
             continue
+        if where == "logs" and wanted & SCROLL_KEYS:
+            return f"{shown((wanted & SCROLL_KEYS).pop())} scrolls a log already"
         for other in table:
             both = wanted & set(keymap.get(other.name, other.keys).split(","))
             if other.name != name and both:

@@ -27,6 +27,13 @@ class StopRequested(Message):
     """What runs should stop."""
 
 
+@dataclass
+class StopOneRequested(Message):
+    """The generator of this pane should stop; ``pane_id`` may be that of another pane."""
+
+    pane_id: str
+
+
 class SamplesRequested(Message):
     """The samples should be shown."""
 
@@ -69,6 +76,10 @@ class SettingSaved(Message):
 
 class QuitRequested(Message):
     """The screen should close."""
+
+
+class DetachRequested(Message):
+    """The screen should close at once, whatever is at work."""
 
 
 @dataclass

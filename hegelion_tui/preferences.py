@@ -1,4 +1,4 @@
-"""What ``hegelion.toml`` tells the console itself: theme and keys. Light, since the first paint waits for it."""
+"""What ``hegelion.toml`` tells the console itself: theme, keys, alerts. Light, since the first paint waits for it."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 
 from hegelion_core.errors import UserError
 from hegelion_core.setting_sources import KEYS, SETTINGS_FILE, flatten, from_environment, parse, read_text
+from hegelion_tui.alerts import KINDS, WAYS, Kind, Way
 
 THEME = "console.theme"
 
@@ -22,6 +23,8 @@ class Preferences:
     overruled: bool = False
     """Whether the environment or a flag names the theme, whatever the file says."""
     keys: Mapping[str, object] = field(default_factory=dict)
+    alerts: Mapping[Kind, Way] = field(default_factory=dict)
+    """How something is told to someone who is not looking; what is not named is not told."""
     problems: tuple[str, ...] = ()
 
 
@@ -35,5 +38,18 @@ def read(root: Path, flags: Mapping[str, object]) -> Preferences:
     if not isinstance(keys, dict):
         keys, problems = {}, [*problems, f"{SETTINGS_FILE}: {KEYS} must be a table of actions and keys."]
     over = {**from_environment(os.environ), **flags}
-    theme = over.get(THEME, flatten(tables).get(THEME, ""))
-    return Preferences(str(theme), THEME in over, keys, tuple(problems))
+    values = {**flatten(tables), **over}
+    alerts: dict[Kind, Way] = {}
+    for kind in KINDS:
+        if (wanted := values.get(name := alert_setting(kind))) is None:
+            continue
+        if (way := next((way for way in WAYS if way == wanted), None)) is not None:
+            alerts[kind] = way
+        else:
+            problems.append(f"{name} must be one of {', '.join(WAYS)}.")
+    return Preferences(str(values.get(THEME, "")), THEME in over, keys, alerts, tuple(problems))
+
+
+def alert_setting(kind: Kind) -> str:
+    """The setting that says how this is told."""
+    return f"console.{kind}"

@@ -11,10 +11,12 @@ from hegelion_core.commands.text import printable
 from hegelion_core.setting_sources import KEYS, SETTINGS_FILE, variable
 from hegelion_core.settings_file import Standing, Standings, shown
 from hegelion_tui import keys
-from hegelion_tui.preferences import THEME
+from hegelion_tui.alerts import KINDS
+from hegelion_tui.preferences import THEME, alert_setting
 
 UNKNOWN = "unknown"
-AT_ONCE = ("generation.instances", THEME)
+INSTANCES = "generation.instances"
+AT_ONCE = (THEME, *(alert_setting(kind) for kind in KINDS))
 """Settings that need no new run."""
 
 
@@ -187,8 +189,8 @@ def _whence(item: Row, *, wide: bool) -> str:
 
 def takes_effect(item: Row) -> str:
     """When a value that is saved now counts."""
-    if item.section == KEYS or item.name == THEME:
+    if item.section == KEYS or item.name in AT_ONCE:
         return "Takes effect at once."
-    if item.name in AT_ONCE:
+    if item.name == INSTANCES:
         return "Takes effect at once, also while samples are generated."
     return "Takes effect when a run is opened next; the run that is open keeps its own."

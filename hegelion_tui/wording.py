@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 from msgspec.structs import replace
 from textual.content import Content
@@ -15,7 +14,6 @@ from textual.content import Content
 from hegelion_core.commands import words
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import duration, instance_words, size
-from hegelion_core.errors import ExitCode
 from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
 from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Pressure
@@ -27,6 +25,7 @@ from hegelion_core.run_state import (
     samples_per_minute,
     seconds_left,
 )
+from hegelion_tui.keys import KeyNames
 
 MUTED = "dim"
 GLYPHS: dict[StageStatus, tuple[str, str, str]] = {
@@ -147,11 +146,11 @@ def bar(done: int, total: int, width: int) -> Content:
 def sample_progress(state: RunState, now: float, width: int) -> Content:
     """Accepted of target, share of the answers that were accepted, samples a minute, time left."""
     facts = [f"{state.accepted} of {state.target}"]
-    share, rate, left = state.acceptance, samples_per_minute(state, now), seconds_left(state, now)
+    share, pace, left = state.acceptance, samples_per_minute(state, now), seconds_left(state, now)
     if share is not None:
         facts.append(f"{share:.0%} accepted")
-    if rate is not None:
-        facts.append(f"{_rate(rate)}")
+    if pace is not None:
+        facts.append(rate(pace))
     if state.accepted < state.target and state.stages["generate"].status == "running":
         facts.append("first answer awaited" if left is None else f"{duration(left)} left")
     return _progress("samples ", state.accepted, state.target, facts, width)
@@ -167,7 +166,8 @@ def generation_facts(state: RunState, width: int) -> Content | None:
     return Content.assemble(("teacher  ", MUTED), " · ".join(facts)).truncate(width, ellipsis=True)
 
 
-def _rate(per_minute: float) -> str:
+def rate(per_minute: float) -> str:
+    """``2.5/min``, or by the hour where it is slow."""
     return f"{per_minute:.1f}/min" if per_minute >= 1 else f"{60 * per_minute:.1f}/h"
 
 
@@ -280,7 +280,7 @@ def _by_size(children: Mapping[str, int]) -> list[tuple[str, int]]:
     return sorted(children.items(), key=lambda child: -child[1])
 
 
-def memory_advice(state: RunState, reading: Pressure) -> tuple[str, str]:
+def memory_advice(state: RunState, reading: Pressure, key: KeyNames) -> tuple[str, str]:
     """That memory is short, and what to do about it: title and text."""
     title = "Memory is nearly used up" if reading.level == "critical" else "Memory is short"
     facts = f"{_of(reading.available, reading.total)} are left."
@@ -291,20 +291,29 @@ def memory_advice(state: RunState, reading: Pressure) -> tuple[str, str]:
         facts += f" {printable(name)} holds {size(held)}."
     advice = "Close other programs."
     if state.stages["generate"].status == "running" and state.wanted_instances > 1:
-        advice = "Press - for fewer instances, or close other programs."
+        advice = f"Press {key('fewer_instances')} for fewer instances, or close other programs."
     elif state.stages["train"].status == "running":
-        advice = "Close other programs. If that is not enough, stop (s) and train with a smaller --micro-batch-size."
+        advice = (
+            f"Close other programs. If that is not enough, stop ({key('stop')}) and train with a smaller "
+            "--micro-batch-size."
+        )
     return title, f"{facts} {advice}"
 
 
-def banner(state: RunState, now: float, *, gone: bool) -> tuple[str, Content] | None:
+def banner(state: RunState, now: float, key: KeyNames, *, gone: bool) -> tuple[str, Content] | None:
     """What must not be overlooked: level and text; ``None`` if there is nothing."""
     if gone:
-        what = "while work was under way" if state.active else "and nothing was under way"
-        advice = "Everything that was made is on disk. Press q, and open the console again to go on."
-        return "error", Content.assemble((f"The core has ended, {what}.", "bold"), f" {advice}")
+        if state.active:
+            advice = (
+                f"Everything that was made is on disk. {key('run_all')} starts a new core and goes on where it was."
+            )
+            return "error", Content.assemble(("The core has ended, while work was under way.", "bold"), f" {advice}")
+        advice = f"{key('run_all')} starts a new one for this run, {key('ask_quit')} leaves."
+        return "warning", Content.assemble(("The core has ended, and nothing was under way.", "bold"), f" {advice}")
     if state.error:
-        more = " h shows the whole checklist." if state.stages["check"].status == "failed" else ""
+        more = (
+            f" {key('show_checklist')} shows the whole checklist." if state.stages["check"].status == "failed" else ""
+        )
         return "error", Content.assemble((printable(state.error), "bold"), " ", printable(state.hint), more)
     if state.paused:
         until = ""
@@ -327,72 +336,14 @@ def notices(posted: tuple[NoticePosted, ...], count: int, width: int) -> Content
     )
 
 
-def instance(number: int, state: InstanceState, now: float) -> Content:
-    """Title of a generator's pane."""
-    return Content(" · ".join(part for part in (f"generator {number}", instance_words(state, now)) if part))
+def instance(number: int, state: InstanceState, now: float, *, stopped: bool = False) -> Content:
+    """Title of a generator's pane; ``stopped``: a person stopped this one."""
+    parts = (f"generator {number}", "stopped" if stopped else "", instance_words(state, now))
+    return Content(" · ".join(part for part in parts if part))
 
 
-def empty_generator(state: RunState) -> str:
+def empty_generator(state: RunState, key: KeyNames) -> str:
     """What a generator's pane says while its log is empty."""
     if state.active and state.stages["generate"].status in ("pending", "running"):
         return "The log begins when the teacher is ready."
-    return "Nothing yet. r runs every stage, g only generates."
-
-
-def has_ended(state: RunState) -> bool:
-    """Whether the work that was asked for is over, well or not, and no other has begun."""
-    return not state.active and state.exit_code is not None
-
-
-def summary(state: RunState, root: Path) -> Content:
-    """What the run made, where it is and what to do next."""
-    lines = [_outcome(state), Content("")]
-    facts = [("samples", f"{state.accepted} of {state.target}", _below(state.sample_path, root))]
-    if state.rows is not None:
-        rows = next(iter(state.stages["convert"].outputs), "")
-        facts.append(("rows", str(state.rows), _below(rows, root)))
-    if state.trained is not None:
-        loss = f", loss {state.steps[-1].loss:.3f}" if state.steps else ""
-        facts.append(("adapter", f"{state.trained.steps} steps{loss}", _below(state.trained.adapter_path, root)))
-    if (result := state.evaluation) is not None:
-        loss = f"loss {result.base_loss:.3f} → {result.adapter_loss:.3f}"
-        traces = f"whole traces {result.base_traces:.0%} → {result.adapter_traces:.0%}"
-        facts.append(("evaluation", f"{loss}, {traces}", _below(result.path, root)))
-    if state.report:
-        facts.append(("report", _below(state.report, root), ""))
-    for name, what, path in facts:
-        lines.append(Content.assemble((f"{name:<11}", MUTED), what))
-        if path:
-            lines.append(Content.assemble("  ", (path, "$primary")))
-    return Content("\n").join([*lines, Content(""), Content.assemble((_next_step(state), MUTED))])
-
-
-def _outcome(state: RunState) -> Content:
-    match state.exit_code:
-        case ExitCode.DONE:
-            return Content.assemble(("✓ Done.", "bold $success"))
-        case ExitCode.INTERRUPTED:
-            return Content.assemble(("■ Stopped.", "bold $warning"))
-        case ExitCode.COME_BACK_LATER:
-            return Content.assemble(("■ The teacher's quota is used up.", "bold $warning"))
-        case _:
-            return Content.assemble(("✗ Ended in an error.", "bold $error"), " ", printable(state.error))
-
-
-def _next_step(state: RunState) -> str:
-    match state.exit_code:
-        case ExitCode.DONE if state.evaluation is not None:
-            return "The adapter is ready: mlx_lm.generate --adapter-path takes its folder."
-        case ExitCode.DONE:
-            return "Press r to go on with the stages that are left."
-        case ExitCode.COME_BACK_LATER:
-            return "Come back when it has refilled and press r; nothing is lost."
-        case ExitCode.INTERRUPTED:
-            return "Everything made so far is kept. Press r to go on."
-        case _:
-            return f"{printable(state.hint)} Then press r to go on where it was.".strip()
-
-
-def _below(path: str, root: Path) -> str:
-    """``path`` as seen from the workspace."""
-    return printable(str(Path(path).relative_to(root)) if path and Path(path).is_relative_to(root) else path)
+    return f"Nothing yet. {key('run_all')} runs every stage, {key('generate')} only generates."

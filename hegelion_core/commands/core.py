@@ -13,9 +13,10 @@ from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TEACHER,
 from hegelion_core.commands.process import settle
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError, explain
+from hegelion_core.run import Kind, reread
 from hegelion_core.service import serve_detached
 from hegelion_core.settings import Settings, resolve
-from hegelion_core.workspace import Workspace
+from hegelion_core.workspace import RunFolder, Workspace
 
 
 @click.command(context_settings=CONTEXT)
@@ -28,20 +29,27 @@ from hegelion_core.workspace import Workspace
 @WORKSPACE
 @DEMO
 @SET
-def main(workspace: Path, demo: bool, **values: object) -> None:
+@click.option("--resume", type=click.Path(path_type=Path), help="Open this run, with the settings that it began with.")
+def main(workspace: Path, demo: bool, resume: Path | None, **values: object) -> None:
     """Open the run and serve it until there is neither work nor a face."""
     root = workspace.resolve()
     try:
-        resolved = resolve(root, flags_of(values), demo=demo)
-        asyncio.run(_serve(Workspace(root, demo), resolved.settings))
+        settings, kind = _wanted(root, flags_of(values), resume, demo=demo)
+        asyncio.run(_serve(Workspace(root, demo), settings, kind))
     except (UserError, OSError) as error:
         told = error if isinstance(error, UserError) else explain(error)
         print(told, file=sys.stderr)  # noqa: T201
         sys.exit(told.exit_code)
 
 
-async def _serve(place: Workspace, settings: Settings) -> None:
-    core = await Core.open(place, settings)
+def _wanted(root: Path, flags: dict[str, object], resume: Path | None, *, demo: bool) -> tuple[Settings, Kind]:
+    if resume is not None:
+        return reread(RunFolder(resume))
+    return resolve(root, flags, demo=demo).settings, "run-all"
+
+
+async def _serve(place: Workspace, settings: Settings, kind: Kind) -> None:
+    core = await Core.open(place, settings, kind)
     settle()
     serving = asyncio.create_task(serve_detached(core))
     loop = asyncio.get_running_loop()

@@ -88,8 +88,8 @@ def generators(case: Case) -> Iterator[Finding]:
     for number, quiet in silent.items():
         yield Finding(
             f"generator {number}", "warning", f"It has said nothing for {duration(quiet)}.",
-            f"A call is ended by itself after {duration(limit)} of silence, and asked anew. If this lasts: stop (s), "
-            f"see {case.shown(case.place.generator_log(number))}, and generate again (g); it goes on where it was.",
+            f"A call is ended by itself after {duration(limit)} of silence, and asked anew. If this lasts: stop the "
+            f"run, see {case.shown(case.place.generator_log(number))}, and generate again; it goes on where it was.",
         )  # fmt: skip
     if not silent:
         yield Finding("generators", "ok", f"{state.wanted_instances} at work, {state.in_flight} calls under way")
@@ -115,7 +115,7 @@ def _rate(case: Case) -> Iterator[Finding]:
         return
     yield Finding(
         "speed", "note", found,
-        "A teacher that reasons takes one to two minutes a sample; that is no fault. More instances (+) help as far as "
+        "A teacher that reasons takes one to two minutes a sample; that is no fault. More instances help as far as "
         "the account allows.",
     )  # fmt: skip
 
@@ -136,11 +136,11 @@ def adapter(case: Case) -> Finding:
             "adapter",
             "failed",
             f"Training finished, but {case.shown(path)} is empty.",
-            "Train again: hegelion-console train (t).",
+            "Train again: hegelion-console train.",
         )
     return Finding(
         "adapter",
         "note",
         f"none yet: {case.shown(path)}",
-        "It is written when training ends: hegelion-console train (t).",
+        "It is written when training ends: hegelion-console train.",
     )

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import random
 import time
 import uuid
-from collections import Counter
+from collections import Counter, defaultdict
 from pathlib import Path
 
 from hegelion_core import events
@@ -89,7 +90,7 @@ class Generator:
             set_aside=log.state.set_aside,
             max_attempts=settings.max_attempts,
         )
-        self._wanted = settings.instances
+        self._active = set(range(1, settings.instances + 1))
         self._pace = Pace(self._most_calls, lambda: random.uniform(1.0, 1.5))  # noqa: S311 - no secret
         self._told_pace = self._pace.allowed
         self._quota = QuotaPatience(settings.quota_wait)
@@ -100,8 +101,10 @@ class Generator:
         self._changed = asyncio.Condition()
         self._slots = asyncio.TaskGroup()
         self._open = False
-        self._running: Counter[int] = Counter()
+        self._running: defaultdict[int, set[asyncio.Task[None]]] = defaultdict(set)
         """Slots that run, by instance."""
+        self._dismissed: set[asyncio.Task[None]] = set()
+        """Slots whose instance a person stopped."""
 
     async def run(self) -> None:
         """Generate until the file holds ``target`` samples.
@@ -110,7 +113,7 @@ class Generator:
             UserError: the teacher ended it (with its exit code), or the prompts ran out.
             OSError: a file could not be written; an answer that was not kept yet is salvaged at the next start.
         """
-        self.scale(self._wanted)
+        self.scale(len(self._active))
         self.tidy()
         try:
             info = await self._teacher.start()
@@ -151,12 +154,34 @@ class Generator:
 
     def scale(self, instances: int) -> None:
         """Run this many instances from now on; one that is too many ends after its calls."""
-        self._wanted = instances
-        self._pace.scale(self._most_calls)
-        self._log.publish(events.InstancesScaled(count=instances))
-        self._tell_pace()
+        kept = sorted(self._active)[:instances]
+        free = (number for number in itertools.count(1) if number not in self._active)
+        self._set_active({*kept, *itertools.islice(free, instances - len(kept))})
         if self._open:
             self._fill()
+
+    def stop_instance(self, number: int) -> int:
+        """Stop one instance now: its calls end, and others ask their prompts. How many instances are left.
+
+        Raises:
+            UserError: it is not at work, or the only one that is.
+        """
+        if number not in self._active or not self._open:
+            raise UserError(f"Generator {number} is not at work.", "Nothing was stopped.", ExitCode.NOT_READY)
+        if len(self._active) == 1:
+            raise UserError(f"Generator {number} is the only one at work.", "Stop the run.", ExitCode.NOT_READY)
+        self._set_active(self._active - {number})
+        slots = self._running.pop(number)
+        self._dismissed |= slots
+        for slot in slots:
+            slot.cancel()
+        return len(self._active)
+
+    def _set_active(self, numbers: set[int]) -> None:
+        self._active = numbers
+        self._pace.scale(self._most_calls)
+        self._log.publish(events.InstancesScaled(count=len(numbers), numbers=tuple(sorted(numbers))))
+        self._tell_pace()
 
     def look_again(self) -> None:
         """The sample file counts otherwise now, as a person decided: what is missing may be more, or less."""
@@ -165,15 +190,16 @@ class Generator:
 
     def _fill(self) -> None:
         """Start the slots that are missing, and wake those that are too many."""
-        for number in range(1, self._wanted + 1):
-            for _ in range(self._teacher.calls_per_instance - self._running[number]):
-                self._running[number] += 1
-                self._slots.create_task(self._work(number))
+        for number in sorted(self._active):
+            running = self._running[number]
+            while len(running) < self._teacher.calls_per_instance:
+                running.add(slot := self._slots.create_task(self._work(number)))
+                slot.add_done_callback(running.discard)  # also if it is stopped before it began
         self._slots.create_task(self._wake())
 
     @property
     def _most_calls(self) -> int:
-        return self._wanted * self._teacher.calls_per_instance
+        return len(self._active) * self._teacher.calls_per_instance
 
     def _missing(self) -> int:
         return self._target - self._store.accepted
@@ -199,12 +225,13 @@ class Generator:
                 finally:
                     self._ledger.give_back(prompt)
                     await self._wake()
-        self._running[instance] -= 1
+        if slot := asyncio.current_task():
+            self._running[instance].discard(slot)  # at once: whoever is added meanwhile takes its place
 
     async def _take(self, instance: int) -> Prompt | None:
         """The next prompt that nobody does, claimed; waits for its turn, for the pace, and for others."""
         async with self._changed:
-            while instance <= self._wanted and self._missing() > 0:
+            while instance in self._active and self._missing() > 0:
                 wait = self._pace.wait(self._ledger.in_flight, time.monotonic())
                 if self._ledger.in_flight >= self._missing():
                     wait = None  # what is in flight may suffice
@@ -246,6 +273,10 @@ class Generator:
         began = time.monotonic()
         try:
             answer = await self._teacher.ask(call, folder, write)
+        except asyncio.CancelledError:
+            if asyncio.current_task() in self._dismissed:
+                self._stopped(call, folder, write)
+            raise  # what a stop of the whole run leaves is taken up at the next start
         except TeacherFault as raw:
             fault = raw.redacted(self._redact)
             counts = self._counts(prompt.id, fault, began)
@@ -257,6 +288,17 @@ class Generator:
             failure = self._intake.answered(call, answer, write)
             self._folders.remove(folder)
             self._conclude(failure)
+
+    def _stopped(self, call: Call, folder: Path, write: Write) -> None:
+        """A person stopped the instance. What it had said whole is taken; the rest is asked anew."""
+        answer = None
+        with contextlib.suppress(TeacherFault):
+            answer = self._teacher.read_answer(folder)
+        if answer is None:
+            self._intake.stopped(call, self._folders.said(folder), write)
+        else:
+            self._intake.answered(call, answer, write)
+        self._folders.remove(folder)
 
     # What an end means for all
 

@@ -101,6 +101,18 @@ class Intake:
         if len(said) >= WORTH_KEEPING:
             self._keep(call, "failed", "interrupted", "The core ended while this was being written.", said)
 
+    def stopped(self, call: Call, said: str, write: Write) -> None:
+        """Keep what a call had said whose instance a person stopped. Nothing counts against its prompt."""
+        why = "A person stopped this generator."
+        if len(said) >= WORTH_KEEPING:
+            self._keep(call, "failed", "stopped", why, said)
+        self.log.publish(
+            events.RequestFailed(
+                instance=call.instance, prompt_id=call.prompt_id, kind="stopped", message=why, counted=False
+            )
+        )
+        write("stopped by a person")
+
     def _rejected(self, call: Call, answer: Answer, reason: str, detail: str, write: Write) -> None:
         self._keep(call, "rejected", reason, detail, answer.text)
         self.log.publish(

@@ -28,6 +28,7 @@ from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import check_words
 from hegelion_tui.actions import CHECK_ACTIONS, CHECK_KEYS
+from hegelion_tui.keys import key_names
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.widgets.key_bar import KeyBar
@@ -136,7 +137,7 @@ class ChecklistScreen(Screen[None]):
         for section in message.sections:
             options.append(Option(Content(section.title), disabled=True))
             self._rows.append(None)
-            options += [Option(check_words.row(one)) for one in section.findings]
+            options += [Option(check_words.row(one, key_names(self.app)("fix"))) for one in section.findings]
             self._rows += section.findings
         self._list.set_options(options)
         names = [one.name if one is not None else "" for one in self._rows]
@@ -154,7 +155,7 @@ class ChecklistScreen(Screen[None]):
     def _show_detail(self) -> None:
         chosen = self._chosen
         said = list(self._said) if chosen is not None and chosen.name == self._fixing else []
-        text = check_words.detail(chosen, said) if chosen is not None else ""
+        text = check_words.detail(chosen, said, key_names(self.app)("fix")) if chosen is not None else ""
         self.query_one("#check-detail Static", Static).update(text)
 
     # Mending

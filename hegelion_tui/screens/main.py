@@ -19,11 +19,13 @@ from hegelion_tui.actions import ACTIONS
 from hegelion_tui.messages import (
     ChecklistRequested,
     CompareRequested,
+    DetachRequested,
     QuitRequested,
     SamplesRequested,
     ScaleRequested,
     SettingsRequested,
     StartRequested,
+    StopOneRequested,
     StopRequested,
 )
 from hegelion_tui.screens.help import HelpScreen
@@ -102,6 +104,15 @@ class MainScreen(Screen[None]):
 
     def action_stop(self) -> None:
         self.post_message(StopRequested())
+
+    def action_stop_one(self) -> None:
+        self.post_message(StopOneRequested(self.active_pane.id or ""))
+
+    def action_choose_theme(self) -> None:
+        self.app.action_change_theme()
+
+    def action_detach(self) -> None:
+        self.post_message(DetachRequested())
 
     def action_ask_quit(self) -> None:
         self.post_message(QuitRequested())

@@ -31,6 +31,7 @@ from hegelion_core.run_state import RunState
 from hegelion_core.workspace import Workspace
 from hegelion_tui import sample_words
 from hegelion_tui.actions import SAMPLE_ACTIONS, SAMPLE_KEYS
+from hegelion_tui.keys import key_names
 from hegelion_tui.messages import SamplesDecided
 from hegelion_tui.screens.edit_sample import EditSample
 from hegelion_tui.screens.export_samples import export_samples
@@ -297,6 +298,8 @@ class SamplesScreen(Screen[None]):
     async def _read_page(self, pause: float = 0.0) -> None:
         if pause:  # whoever goes through the table fast wants to see rows, not texts
             await asyncio.sleep(pause)
+        if not self.query(SampleTable):
+            return  # the screen was left meanwhile
         before, self._shown = self._shown, await self._read(self._view, self._table.index)
         shown = self._shown
         pane = self.query_one("#sample-text")
@@ -473,7 +476,9 @@ class SamplesScreen(Screen[None]):
             known = explain(error)
             self.notify(known.hint, title=known.message, severity="error", markup=False)
         else:
-            self.notify("u takes it back." if action != "undo" else "", title=f"{done}.", timeout=3)
+            self.notify(
+                f"{key_names(self.app)('undo')} takes it back." if action != "undo" else "", title=f"{done}.", timeout=3
+            )
             self.post_message(SamplesDecided())
         self.post_message(Refreshed())
 

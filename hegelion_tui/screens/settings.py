@@ -191,9 +191,10 @@ class SettingsScreen(Screen[None]):
             parts.insert(0, f"/{self._search}/ {count} found")
         if self._only_changed:
             parts.insert(0, "only what is changed")
+        undo = keys.key_names(self.app)("undo")
         head = Content.assemble(
             ("settings ", "bold $primary"), SETTINGS_FILE, "   ", (" · ".join(parts), "dim"),
-            ("   a change is saved at once; u takes it back", "dim") if self.has_class("-wide") else "",
+            (f"   a change is saved at once; {undo} takes it back", "dim") if self.has_class("-wide") else "",
         )  # fmt: skip
         self.query_one("#settings-head", Static).update(head)
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical
+from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
 from textual.reactive import reactive
 from textual.widgets import Static
 
 from hegelion_core.run_state import InstanceState, RunState
 from hegelion_core.workspace import Workspace
-from hegelion_tui import wording
+from hegelion_tui import ending, wording
+from hegelion_tui.keys import key_names
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.pane import Pane, PaneChosen
@@ -45,11 +46,21 @@ class SummaryPane(Pane):
         with SummaryScroll():
             yield Static(markup=False)
 
-    def watch_state(self, state: RunState) -> None:
-        self.query_one(Static).update(wording.summary(state, self._place.root))
+    def watch_state(self) -> None:
+        self.show()
+
+    def on_resize(self) -> None:
+        self.show()
+
+    def show(self) -> None:
+        """Tell it as wide as there is room, with the keys of now."""
+        if ending.has_ended(self.state):
+            static = self.query_one(Static)
+            text = ending.summary(self.state, self._place.root, key_names(self.app), static.content_size.width)
+            static.update(text)
 
 
-class SummaryScroll(Vertical, can_focus=True):
+class SummaryScroll(VerticalScroll):
     """Room for a summary that is longer than its pane."""
 
 
@@ -92,7 +103,7 @@ class Deck(Vertical):
 
     def _is_there(self, pane: Pane) -> bool:
         if pane.id == "summary":
-            return wording.has_ended(self.state)
+            return ending.has_ended(self.state)
         return not (self.has_class("-merged") and (pane.id or "").startswith("generator-"))
 
     @property
@@ -127,7 +138,8 @@ class Deck(Vertical):
         await row.remove_children()
         if self.has_class("-merged"):
             title = f"generators 1 to {len(paths)}, by time" if len(paths) > 1 else "generator 1"
-            await row.mount(LogPane(title, paths, "merged", wording.empty_generator(self.state)))
+            empty = wording.empty_generator(self.state, key_names(self.app))
+            await row.mount(LogPane(title, paths, "merged", empty))
 
     @property
     def _generators(self) -> list[LogPane]:
@@ -138,7 +150,7 @@ class Deck(Vertical):
             return
         await self._match_generators(after)
         self._show_summary()
-        if wording.has_ended(after) != wording.has_ended(before):
+        if ending.has_ended(after) != ending.has_ended(before):
             await self._refresh_tabs()
         self._follow_work(before, after)
         self._title_generators()
@@ -165,7 +177,9 @@ class Deck(Vertical):
         grid.styles.grid_rows = "1fr" if fits else str(MIN_HEIGHT)
 
     def _show_summary(self) -> None:
-        self.query_one(SummaryPane).set_class(not wording.has_ended(self.state), "-absent")
+        over = ending.has_ended(self.state)
+        self.query_one(SummaryPane).set_class(not over, "-absent")
+        self.set_class(over, "-ended")  # what it made is worth more room than the logs of those that made it
 
     def _follow_work(self, before: RunState, after: RunState) -> None:
         """Show the pane where things happen, until a person has chosen one."""
@@ -173,7 +187,7 @@ class Deck(Vertical):
             self._chosen = False
         if self._chosen:
             return
-        if wording.has_ended(after) and not wording.has_ended(before):
+        if ending.has_ended(after) and not ending.has_ended(before):
             self._activate("summary")
         elif after.stages["train"].status == "running" != before.stages["train"].status:
             self._activate("train")
@@ -204,7 +218,7 @@ class Deck(Vertical):
     async def _match_generators(self, state: RunState) -> None:
         """As many panes as instances are wanted, and those that still wait for an answer."""
         waiting = [number for number, instance in state.instances.items() if instance.in_flight]
-        count = max(1, state.wanted_instances, *waiting)
+        count = max(1, state.wanted_instances, *state.working, *waiting)
         grid = self.query_one("#generators", Grid)
         there = list(grid.query(LogPane))
         if len(there) == count:
@@ -218,13 +232,20 @@ class Deck(Vertical):
 
     def _generator(self, number: int) -> LogPane:
         path = self._place.generator_log(number)
-        return LogPane(f"generator {number}", [path], f"generator-{number}", wording.empty_generator(self.state))
+        empty = wording.empty_generator(self.state, key_names(self.app))
+        return LogPane(f"generator {number}", [path], f"generator-{number}", empty)
+
+    def keys_changed(self) -> None:
+        """Tell with the new keys what tells of keys."""
+        self.query_one(SummaryPane).show()
+        self._title_generators()
 
     def _title_generators(self) -> None:
         for number, pane in enumerate(self.query_one("#generators").query(LogPane), start=1):
             state = self.state.instances.get(number, InstanceState())
-            pane.heading = wording.instance(number, state, self.now)
-            pane.empty = wording.empty_generator(self.state)
+            stopped = number not in (self.state.working or (number,)) and not state.in_flight
+            pane.heading = wording.instance(number, state, self.now, stopped=stopped)
+            pane.empty = wording.empty_generator(self.state, key_names(self.app))
 
     async def _refresh_tabs(self) -> None:
         row = self.query_one("#tabs")

@@ -9,6 +9,7 @@ from textual.widget import Widget
 from hegelion_core.pressure import Pressure
 from hegelion_core.run_state import RunState
 from hegelion_tui import wording
+from hegelion_tui.keys import key_names
 
 
 class StateLine(Widget):
@@ -49,11 +50,11 @@ class Banner(StateLine):
         self._show()
 
     def render(self) -> Content:
-        found = wording.banner(self.state, self.now, gone=self.gone)
+        found = wording.banner(self.state, self.now, key_names(self.app), gone=self.gone)
         return found[1] if found else Content("")
 
     def _show(self) -> None:
-        found = wording.banner(self.state, self.now, gone=self.gone)
+        found = wording.banner(self.state, self.now, key_names(self.app), gone=self.gone)
         self.set_class(found is None, "-absent")
         self.set_class(found is not None and found[0] == "error", "-error")
         text = found[1].plain if found else ""

@@ -48,6 +48,15 @@ def test_usage(console: Console, arguments: list[str], words: list[str]) -> None
     assert_refused(console, arguments, ExitCode.USAGE, *words)
 
 
+def test_the_console_without_a_terminal_names_what_works_there(console: Console) -> None:
+    ended = console.run()
+    assert ended.returncode == ExitCode.USAGE
+    assert ended.stderr.splitlines() == [
+        "error: The console needs a terminal, and this is none.",
+        "Use 'hegelion-console --run-all' where there is no terminal.",
+    ]
+
+
 def test_a_prompt_file_that_is_not_there(console: Console) -> None:
     assert_refused(console, ["generate", "--prompt-file", "missing.txt"], ExitCode.USAGE, "missing.txt")
 

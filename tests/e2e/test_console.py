@@ -6,12 +6,14 @@ import fcntl
 import os
 import pty
 import select
+import signal
 import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
 import pyte
 import pytest
@@ -28,6 +30,8 @@ class Terminal:
     def __init__(self, console: Console, *arguments: str) -> None:
         self._screen = pyte.Screen(COLUMNS, LINES)
         self._stream = pyte.ByteStream(self._screen)
+        self.raw = b""
+        """Everything that the program wrote."""
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", LINES, COLUMNS, 0, 0))
         self.process = subprocess.Popen(
@@ -53,22 +57,27 @@ class Terminal:
         deadline = time.monotonic() + PATIENCE
         while text not in self.text:
             assert time.monotonic() < deadline, f"{text!r} did not come:\n{self.text}"
-            if select.select([self._master], [], [], 0.2)[0]:
-                try:
-                    self._stream.feed(os.read(self._master, 65536))
-                except OSError:  # the program closed its end
-                    pytest.fail(f"{text!r} did not come before the end:\n{self.text}")
+            if not self._read(0.2):
+                pytest.fail(f"{text!r} did not come before the end:\n{self.text}")
+
+    def _read(self, seconds: float) -> bool:
+        """Take what the program has painted within ``seconds``; ``False`` when it has closed its end."""
+        if select.select([self._master], [], [], seconds)[0]:
+            try:
+                data = os.read(self._master, 65536)
+            except OSError:
+                return False
+            self.raw += data
+            self._stream.feed(data)
+        return True
 
     def wait_for_end(self) -> int:
         """Read on until the program ends; its exit code."""
         deadline = time.monotonic() + PATIENCE
         while self.process.poll() is None:
             assert time.monotonic() < deadline, self.text
-            if select.select([self._master], [], [], 0.1)[0]:
-                try:
-                    self._stream.feed(os.read(self._master, 65536))
-                except OSError:
-                    break
+            if not self._read(0.1):
+                break
         return self.process.wait(10)
 
     def close(self) -> None:
@@ -84,6 +93,20 @@ def console(tmp_path: Path) -> Iterator[Console]:
     yield made
     for process in made.processes():
         process.kill()
+
+
+@pytest.fixture
+def terminal(console: Console) -> Iterator[Callable[..., Terminal]]:
+    """Opens terminals on the workspace; all of them are closed at the end."""
+    opened: list[Terminal] = []
+
+    def open_one(*arguments: str) -> Terminal:
+        opened.append(Terminal(console, *arguments))
+        return opened[-1]
+
+    yield open_one
+    for one in opened:
+        one.close()
 
 
 def test_a_run_outlives_the_screen_and_ends_in_another(console: Console) -> None:
@@ -111,3 +134,134 @@ def test_a_run_outlives_the_screen_and_ends_in_another(console: Console) -> None
     assert len(console.prompts_done()) == 6
     assert count(console.events(), e.RunOpened) == 1
     console.wait_until_quiet()
+
+
+def test_a_whole_run_by_keys_alone_and_what_is_left_of_it_can_be_read_later(
+    console: Console, terminal: Callable[..., Terminal]
+) -> None:
+    """Every stage by its key, to the summary; then the same run with a damaged log and settings that are wrong."""
+    console.environment |= {"KIMI_FAKE_SECONDS": "0.1", "SSH_CONNECTION": "far away"}
+    arguments = ["--student", str(console.student), "--limit", "6", *FAST, "--set", "console.stage_ended=both"]
+    screen = terminal(*arguments)
+    screen.wait_for("Nothing yet. r runs every stage")
+    screen.press("s")
+    screen.wait_for("Nothing is running.")
+    for ends, (key, done) in enumerate(
+        (("g", "6 of 6"), ("c", "✓ convert"), ("t", "✓ train"), ("e", "✓ evaluate")), start=1
+    ):
+        screen.press(key)
+        screen.wait_for(done)
+        console.wait_for(at_least(e.RunEnded, ends))
+        screen.wait_for("✓ Done")
+    screen.wait_for("evaluation.json")
+    screen.wait_for("whole traces")
+    assert b"\x1b]9;hegelion " in screen.raw
+    assert b": The run is done.\x07" in screen.raw
+    screen.press("?")
+    screen.wait_for("Ask the teacher until the target is reached.")
+    screen.press("q")
+    screen.press("m")
+    screen.wait_for("look through the samples")
+    screen.press("q")
+    assert screen.wait_for_end() == 0
+    console.wait_until_quiet()
+
+    with open(console.run_folder / "events.jsonl", "ab") as log:
+        log.write(
+            b'{"event":"SampleDreamt","at":1.0,"by":"a newer version"}\n\xff\xfe\x00\n{"event":"StepReported"}\ntorn'
+        )
+    (console.folder / "hegelion.toml").write_text(
+        "[console]\ntheme = 'beige'\n[keys]\nfly = 'x'\ntrain = 'no key'\nrun_all = 'z'\n"
+    )
+    again = terminal(*arguments)
+    again.wait_for("Settings that are left out")
+    again.wait_for("2 lines of the event log could not be read.")
+    again.wait_for("6 of 6")
+    again.wait_for("z Run")
+    again.press("q")
+    assert again.wait_for_end() == 0
+
+
+def test_a_run_in_one_terminal_is_steered_and_resumed_from_another(
+    console: Console, terminal: Callable[..., Terminal]
+) -> None:
+    """``--run-all`` here; there, a console without any flag scales it, stops one, stops all, and goes on."""
+    console.environment["KIMI_FAKE_SECONDS"] = "10"
+    one = terminal(*console.run_all("--limit", "24"))
+    one.wait_for("generate: generating samples")
+    console.environment["KIMI_FAKE_SECONDS"] = "0.1"  # of the core that is started later, from the other terminal
+    other = terminal()
+    other.wait_for("generator 2 · ")
+    for keys, instances in (("+", 3), ("-", 2), ("+++", 5), ("--", 3)):
+        before = count(console.events(), e.InstancesScaled)
+        other.press(keys)
+        console.wait_for(at_least(e.InstancesScaled, before + len(keys)))
+        assert last(console.events(), e.InstancesScaled).count == instances
+    other.press("S")
+    other.wait_for("Stop generator 1?")
+    other.press("s")
+    other.wait_for("generator 1 · stopped")
+    assert last(console.events(), e.InstancesScaled).numbers == (2, 3)
+    other.press("s")
+    other.wait_for("Stop the run?")
+    other.press("s")
+    one.wait_for("Stopped. Run the same command again")
+    assert one.wait_for_end() == 130
+    other.wait_for("■ Stopped")
+    other.wait_for("The core has ended, and nothing was under way.")
+    other.press("r")
+    other.wait_for("24 of 24")
+    console.wait_for(lambda events: count(events, e.RunEnded) == 2)
+    other.wait_for("✓ Done")
+    other.press("q")
+    assert other.wait_for_end() == 0
+    assert len(set(console.prompts_done())) == 24
+    console.wait_until_quiet()
+
+
+def test_two_consoles_resume_a_dead_core_and_stop_at_once(console: Console, terminal: Callable[..., Terminal]) -> None:
+    """The core is killed; both screens say so, both resume it, and get the same one; both stop it."""
+    console.environment["KIMI_FAKE_SECONDS"] = "1"
+    arguments = ["--student", str(console.student), "--limit", "30", *FAST]
+    screens = [terminal(*arguments)]
+    screens[0].wait_for("Nothing yet")
+    screens.append(terminal())
+    screens[1].wait_for("generator 1")
+    screens[0].press("r")
+    console.wait_for(lambda events: count(events, e.SampleAccepted) >= 1)
+    os.kill(last(console.events(), e.RunOpened).core_pid, signal.SIGKILL)
+    for screen in screens:
+        screen.wait_for("The core has ended, while work was under way.")
+    for screen in screens:
+        screen.press("r")
+    console.wait_for(lambda events: count(events, e.RunOpened) == 2 and count(events, e.WorkRequested) == 2)
+    accepted = count(console.events(), e.SampleAccepted)
+    console.wait_for(lambda events: count(events, e.SampleAccepted) > accepted)
+    for screen in screens:
+        screen.wait_for("● generate")
+        screen.press("s")
+        screen.wait_for("Stop the run?")
+    for screen in screens:
+        screen.press("s")
+    for screen in screens:
+        screen.wait_for("■ Stopped")
+    assert count(console.events(), e.RunEnded) == 1
+    assert count(console.events(), e.StageStopped) == 1
+    for screen in screens:
+        screen.press("D")
+        assert screen.wait_for_end() == 0
+    assert len(set(console.prompts_done())) == len(console.prompts_done())
+    console.wait_until_quiet()
+
+
+E = TypeVar("E", bound=e.Event)
+
+
+def at_least(kind: type[e.Event], number: int) -> Callable[[list[e.AnyEvent]], bool]:
+    """Whether so many events of a class have happened."""
+    return lambda events: count(events, kind) >= number
+
+
+def last(events: list[e.AnyEvent], kind: type[E]) -> E:
+    """The newest event of a class."""
+    return [event for event in events if isinstance(event, kind)][-1]

@@ -67,8 +67,14 @@ class FakeOperations:
     async def stop(self) -> None:
         self._take("stop")
 
+    async def stop_instance(self, number: int) -> None:
+        self._take("stop_instance", number)
+
     async def scale(self, instances: int) -> None:
         self._take("scale", instances)
+
+    async def scale_by(self, change: int) -> None:
+        self._take("scale_by", change)
 
     async def recount(self) -> None:
         self._take("recount")

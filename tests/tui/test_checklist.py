@@ -154,7 +154,7 @@ def console_of(pilot: Pilot[int]) -> ConsoleApp:
 
 def test_what_steers_a_terminal_is_disarmed() -> None:
     nasty = Finding("a\x1b[31m", "failed", "b\x1b]0;t\x07[bold]c[/]", "d\x9b")
-    shown = check_words.row(nasty).plain + check_words.detail(nasty, ["e\x1b"]).plain
+    shown = check_words.row(nasty, "f").plain + check_words.detail(nasty, ["e\x1b"], "f").plain
     assert "\x1b" not in shown
     assert "\x9b" not in shown
     assert "[bold]c[/]" in shown

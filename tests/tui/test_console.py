@@ -50,8 +50,8 @@ def generators(app: ConsoleApp) -> list[LogPane]:
         ("c", ("start", "convert")),
         ("t", ("start", "train")),
         ("e", ("start", "evaluate")),
-        ("plus", ("scale", 3)),
-        ("minus", ("scale", 1)),
+        ("plus", ("scale_by", 1)),
+        ("minus", ("scale_by", -1)),
     ],
 )
 async def test_keys_ask_the_core(run: FakeOperations, key: str, request_: tuple[object, ...]) -> None:
@@ -384,7 +384,7 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
     async with app.run_test(size=WIDE, notifications=True) as pilot:
         commands = {command.title: command for command in app.get_system_commands(app.screen)}
         table = (*ACTIONS, *LOG_ACTIONS, *CHART_ACTIONS)
-        assert set(commands) == {f"{action.label} ({action.shown})" for action in table} | {"Theme"}
+        assert set(commands) == {f"{action.label} ({action.shown})" for action in table}
         await pilot.press("ctrl+p")
         await until_shown(pilot, "Search for commands")
         await pilot.press(*"convert")

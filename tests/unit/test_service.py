@@ -71,6 +71,11 @@ async def test_a_refusal_reaches_the_client_in_words(tmp_path: Path) -> None:
     assert client is not None
     with pytest.raises(UserError, match="65 instances") as raised:
         await client.scale(65)
+    await client.scale(64)
+    with pytest.raises(UserError, match="65 instances"):
+        await client.scale_by(1)
+    await client.scale_by(-1)
+    await client.scale_by(1)
     assert raised.value.hint
     await client.close()
     await service.close()
@@ -203,3 +208,49 @@ async def test_decisions_made_in_another_process_are_counted_when_asked(tmp_path
 
 def core_samples(core: Core) -> Path:
     return Settings.model_validate_json(core.folder.settings.read_bytes()).generation.output
+
+
+async def test_a_stop_by_two_faces_lets_a_stage_save_what_it_has(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    clients = [await Client.connect(Workspace(tmp_path)) for _ in range(2)]
+    began, saving = asyncio.Event(), asyncio.Event()
+    saved: list[bool] = []
+
+    async def work() -> str:
+        try:
+            began.set()
+            await asyncio.Event().wait()
+        finally:
+            saving.set()
+            await asyncio.sleep(0.1)  # a second cancellation would end this
+            saved.append(True)
+        return ""
+
+    core._pipeline._work["check"] = work
+    await core.start(("check",))
+    await asyncio.wait_for(began.wait(), 10)
+    stops = [asyncio.create_task(client.stop()) for client in clients if client is not None]
+    await asyncio.wait_for(saving.wait(), 10)
+    await asyncio.gather(*stops)
+    assert saved == [True]
+    assert core.state.exit_code == 130
+    assert core.state.stages["check"].status == "stopped"
+    with pytest.raises(UserError, match="Nothing is being generated"):
+        await core.stop_instance(1)
+    await service.close()
+    await core.close()
+
+
+async def test_what_answers_nonsense_is_no_core(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    path = socket_path(place)
+    path.parent.mkdir(parents=True, mode=0o700)
+
+    async def babble(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"220 mail.example ESMTP\n")
+
+    server = await asyncio.start_unix_server(babble, path)
+    place.artifacts.mkdir()
+    place.core_pointer.write_text(f'{{"pid": 1, "socket": "{path}", "run": "x"}}')
+    assert await Client.connect(place) is None
+    server.close()

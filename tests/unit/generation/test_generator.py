@@ -425,6 +425,67 @@ async def test_instances_are_added_and_taken_away_while_it_runs(tmp_path: Path) 
     assert {call.instance for call in teacher.calls[3:]} <= {1, 2}
 
 
+async def test_one_instance_is_stopped_by_itself_and_others_ask_what_it_asked(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher, prompts=10, instances=3)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 3:
+        await asyncio.sleep(0)
+    (dropped,) = [call.prompt_id for call in teacher.calls if call.instance == 2]
+    assert bench.generator.stop_instance(2) == 2
+    while teacher.in_flight > 2:
+        await asyncio.sleep(0)
+    assert bench.log.state.working == (1, 3)
+    assert not bench.log.state.instances[2].in_flight
+    assert bench.log.state.attempts == {}, "nothing counts against the prompt"
+    with pytest.raises(UserError, match="Generator 2 is not at work"):
+        bench.generator.stop_instance(2)
+    assert bench.generator.stop_instance(3) == 1
+    with pytest.raises(UserError, match="the only one"):
+        bench.generator.stop_instance(1)
+    teacher.gate.set()
+    await task
+    assert bench.store.accepted == 10
+    assert {call.instance for call in teacher.calls[3:]} == {1}
+    assert dropped in [call.prompt_id for call in teacher.calls[3:]]
+
+
+async def test_an_instance_that_was_stopped_is_the_first_to_come_back(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher, instances=3)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 3:
+        await asyncio.sleep(0)
+    bench.generator.stop_instance(2)
+    bench.generator.scale(3)  # at once: the call that is ending does not keep its place
+    while len(teacher.calls) < 4 or teacher.in_flight < 3:
+        await asyncio.sleep(0)
+    assert teacher.calls[3].instance == 2
+    assert bench.log.state.working == (1, 2, 3)
+    teacher.gate.set()
+    await task
+    assert bench.store.accepted == 10
+
+
+async def test_what_a_stopped_instance_was_told_whole_is_kept(tmp_path: Path) -> None:
+    teacher = ScriptedTeacher(good)
+    teacher.gate.clear()
+    bench = Bench(tmp_path, teacher, instances=2)
+    task = asyncio.create_task(bench.generator.run())
+    while teacher.in_flight < 2:
+        await asyncio.sleep(0)
+    (call,) = [call for call in teacher.calls if call.instance == 2]
+    (bench.run.calls / call.call_id / "out").write_text(GOOD)
+    bench.generator.stop_instance(2)
+    while not bench.store.accepted:
+        await asyncio.sleep(0)
+    assert bench.store.knows_call(call.call_id)
+    teacher.gate.set()
+    await task
+
+
 async def test_two_processes_on_one_output_never_do_the_same_and_together_no_more_than_is_missing(
     tmp_path: Path,
 ) -> None:

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from hegelion_tui import keys, preferences
-from hegelion_tui.actions import ACTIONS
+from hegelion_tui.actions import ACTIONS, SCROLL_KEYS
+from hegelion_tui.logs.view import LogView
 
 
 @pytest.mark.parametrize(
@@ -35,12 +36,15 @@ def test_what_is_no_key_is_refused(written: object) -> None:
 
 
 def test_what_cannot_be_used_is_left_out_and_named() -> None:
-    keymap, problems = keys.read({"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "b"})
-    assert keymap == {"train": "z", "stop": "b"}
+    keymap, problems = keys.read(
+        {"train": "z", "trian": "k", "convert": "nope nope", "evaluate": "r", "stop": "f5", "detach": "G"}
+    )
+    assert keymap == {"train": "z", "stop": "f5"}
     assert problems == {
         "trian": "there is no such action, but train is one",
         "convert": "'nope nope' is no key; z, ctrl+t and f5 are",
         "evaluate": "r is the key of run_all already",
+        "detach": "G scrolls a log already",
     }
 
 
@@ -61,6 +65,11 @@ def test_the_keys_that_the_console_comes_with_differ_and_are_all_keys() -> None:
         assert [keys.normal(keys.written(action.keys)) for action in table] == [action.keys for action in table]
 
 
+def test_the_keys_of_a_log_are_known() -> None:
+    own = [key for binding in LogView.BINDINGS if isinstance(binding, tuple) for key in binding[0].split(",")]
+    assert set(own) == SCROLL_KEYS
+
+
 def test_keys_are_written_as_they_look() -> None:
     assert keys.written("question_mark,f1") == "?, f1"
     assert keys.written("comma") == "comma"
@@ -79,6 +88,10 @@ def test_preferences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert preferences.read(tmp_path, {}).theme == "dracula"
     found = preferences.read(tmp_path, {"console.theme": "gruvbox"})
     assert (found.theme, found.overruled) == ("gruvbox", True)
+    (tmp_path / "hegelion.toml").write_text("[console]\nstage_ended = 'both'\nquota_out = 'horn'\n")
+    found = preferences.read(tmp_path, {"console.teacher_silent": "bell"})
+    assert found.alerts == {"stage_ended": "both", "teacher_silent": "bell"}
+    assert found.problems == ("console.quota_out must be one of off, bell, desktop, both.",)
     (tmp_path / "hegelion.toml").write_text("keys = 3\n")
     assert "keys must be a table" in preferences.read(tmp_path, {}).problems[0]
     (tmp_path / "hegelion.toml").write_text("[\n")

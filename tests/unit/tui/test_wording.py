@@ -1,7 +1,5 @@
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -13,9 +11,11 @@ from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Level, Pressure
 from hegelion_core.run_state import InstanceState, RunState
 from hegelion_tui import wording
+from hegelion_tui.keys import key_names
 from tests.tui.fake_operations import generating, opened, step, training
 
 GIB = 1 << 30
+KEYS = key_names(None)
 M1 = Gpu("Apple M1", 29.0, GIB, None)
 
 
@@ -79,12 +79,12 @@ def test_gpus(gpus: tuple[Gpu, ...], told: str) -> None:
 
 def test_short_memory_says_who_holds_it_and_what_to_do() -> None:
     at_work = fold([*opened(), *generating(3)])
-    assert wording.memory_advice(at_work, machine("warning", kimi=3 * GIB, check=1)) == (
+    assert wording.memory_advice(at_work, machine("warning", kimi=3 * GIB, check=1), KEYS) == (
         "Memory is short",
         "1.0 of 16.0 GiB are left. Work waited for memory 45% of the last 10 s. kimi holds 3.0 GiB. "
         "Press - for fewer instances, or close other programs.",
     )
-    title, text = wording.memory_advice(fold([*opened(), *training()]), machine("critical"))
+    title, text = wording.memory_advice(fold([*opened(), *training()]), machine("critical"), KEYS)
     assert title == "Memory is nearly used up"
     assert "--micro-batch-size" in text
 
@@ -115,31 +115,9 @@ def test_an_instance_tells_how_long_it_has_waited() -> None:
 
 def test_nothing_of_a_teacher_can_steer_the_terminal() -> None:
     state = replace(RunState(), error="\x1b[2Jboom", hint="\x07", teacher="\x1b]0;x\x07")
-    found = wording.banner(state, 0.0, gone=False)
+    found = wording.banner(state, 0.0, KEYS, gone=False)
     assert found is not None
     assert "\x1b" not in found[1].plain + wording.header(state, "\x1b[2J", 80).plain
-
-
-@pytest.mark.parametrize(
-    ("code", "outcome", "advice"),
-    [
-        (0, "Done", "Press r"),
-        (1, "in an error. boom", "Mend it. Then press r"),
-        (75, "quota", "Come back"),
-        (130, "Stopped", "kept"),
-    ],
-)
-def test_every_end_has_its_advice(code: int, outcome: str, advice: str) -> None:
-    state = replace(RunState(), exit_code=code, error="boom", hint="Mend it.")
-    text = wording.summary(state, Path("/somewhere")).plain
-    assert outcome in text
-    assert advice in text
-
-
-def test_the_summary_names_the_report_below_the_workspace() -> None:
-    state = replace(RunState(), exit_code=0, report="/somewhere/artifacts/runs/r/report.html")
-    assert "  artifacts/runs/r/report.html" in wording.summary(state, Path("/somewhere")).plain
-    assert "report" not in wording.summary(replace(state, report=""), Path("/somewhere")).plain
 
 
 def test_a_run_whose_core_has_ended_runs_no_more() -> None:
