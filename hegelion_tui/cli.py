@@ -22,14 +22,10 @@ from hegelion_core.commands.options import (
     DRY_RUN,
     JSON,
     NEW,
-    PROMPTS,
+    RUN_ALL,
     SET,
-    TEACHER,
-    TEMPLATE,
-    TRAINING,
     WORKSPACE,
     flags_of,
-    setting,
 )
 from hegelion_core.errors import ExitCode, UserError
 
@@ -78,13 +74,7 @@ class Door(click.Group):
 @click.option("--status", is_flag=True, help="Say where the newest run stands, from its files alone.")
 @WORKSPACE
 @DEMO
-@setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy, openai or local.")
-@setting("--student", "training.model", "Hub name, local folder or 'bundled'.")
-@setting("--output", "generation.output", "The sample file.")
-@PROMPTS
-@TEACHER
-@TEMPLATE
-@TRAINING
+@RUN_ALL
 @SET
 @NEW
 @JSON

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core.again import Kind
 from hegelion_core.commands.process import settle
 from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
@@ -22,7 +23,7 @@ from hegelion_core.errors import ExitCode
 from hegelion_core.evaluation.summary import Evaluation, example
 from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
-from hegelion_core.run import Kind, find_run
+from hegelion_core.run import find_run
 from hegelion_core.run_state import RunState
 from hegelion_core.service import Service
 from hegelion_core.settings import ResolvedSettings
