@@ -134,7 +134,11 @@ def restore(path: Path) -> tuple[RunState, EventReader]:
     """The state that a log tells, and a reader of what will be appended to it."""
     state, offset, damaged = snapshot.load(path)
     reader = EventReader(path, offset, damaged)
-    return fold(reader.read(), state), reader
+    events = reader.read()
+    state = fold(events, state)
+    if len(events) > SNAPSHOT_EVERY:  # the snapshot was deleted, or another version's
+        snapshot.save(path, state, reader.offset, reader.damaged)
+    return state, reader
 
 
 def replay(path: Path) -> RunState:

@@ -15,6 +15,7 @@ _INTERPRETERS = ("python", "node", "bun", "bash", "dash", "sh", "env")
 _GUARD = "guard"
 """Waits for the core's end and holds next to nothing."""
 
+
 @dataclass(frozen=True)
 class ChildProcess:
     """A child of the core, as the system tells of it now."""

@@ -30,6 +30,8 @@ class Service:
         self._connections: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[None]] = set()
         self._closing = False
+        self.released = False
+        """Someone said that no other face is to be waited for."""
 
     @property
     def clients(self) -> int:
@@ -96,6 +98,8 @@ class Service:
                     await self._core.scale(request.instances)
                 case "recount":
                     await self._core.recount()
+                case "release":
+                    self.released = True
                 case "ping":
                     pass
         except UserError as error:
@@ -120,7 +124,7 @@ async def serve_detached(core: Core) -> None:
                 await core.wait()
             if core.busy or service.clients:
                 idle_since = now
-            elif now - idle_since > IDLE_PATIENCE:
+            elif service.released or now - idle_since > IDLE_PATIENCE:
                 return
     finally:
         await service.close()

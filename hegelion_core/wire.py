@@ -20,7 +20,8 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "scale", "recount", "ping"]
+Command = Literal["start", "stop", "scale", "recount", "ping", "release"]
+"""``release``: a core in the background that has neither work nor another face need not wait for one."""
 
 
 class Pointer(msgspec.Struct, frozen=True):
