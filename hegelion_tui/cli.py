@@ -38,7 +38,7 @@ COMMANDS = {
     "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
-    "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
+    "evaluate": ("hegelion_core.commands.evaluate", "Compare the adapter with the base model."),
     "stop": ("hegelion_core.commands.stop", "Stop what runs, cleanly, from any terminal."),
     "runs": ("hegelion_core.commands.runs", "List, show, compare and remove runs."),
     "report": ("hegelion_core.commands.report", "Write a run as one HTML page with pictures."),
