@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
 from collections.abc import Mapping
@@ -39,8 +40,9 @@ def command(state: RunState, place: Workspace) -> str:
 
 
 def arguments(place: Workspace, settings: Settings, kind: Kind) -> tuple[str, ...]:
-    """The flags for what ``settings`` say otherwise than the settings file and the defaults do."""
+    """The flags for what ``settings`` say otherwise than the settings file and the defaults do; no credentials."""
     from hegelion_core.errors import UserError
+    from hegelion_core.redaction import Redactor
     from hegelion_core.settings import resolve
 
     try:
@@ -55,7 +57,7 @@ def arguments(place: Workspace, settings: Settings, kind: Kind) -> tuple[str, ..
         for name, value in values.items():
             if value != usual[section][name] and section != "console":
                 said += _argument(f"{section}.{name}", value, flags)
-    return tuple(said)
+    return tuple(map(Redactor(os.environ), said))
 
 
 def _argument(name: str, value: object, flags: Mapping[str, tuple[str, object]]) -> list[str]:

@@ -17,6 +17,7 @@ from hegelion_core.again import Kind, kind_of
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import replay
 from hegelion_core.presence import core_of, is_free
+from hegelion_core.redaction import Redactor
 from hegelion_core.run_state import RunState, generation_seconds
 from hegelion_core.wire import read_pointer
 from hegelion_core.workspace import RunFolder, Workspace, alive
@@ -167,7 +168,7 @@ def _nearest(name: str, ids: Sequence[str]) -> str:
 
 
 def settings_of(run: RunFolder) -> dict[str, Setting]:
-    """``section.name`` to value, as the run had them.
+    """``section.name`` to value, as the run had them; what looks like a credential is left out.
 
     Raises:
         UserError: the run's settings file cannot be read.
@@ -178,7 +179,12 @@ def settings_of(run: RunFolder) -> dict[str, Setting]:
         raise UserError(
             f"{run.settings}: cannot be read ({error}).", "The run's other files are as they were."
         ) from None
-    return {f"{section}.{name}": value for section, values in tree.items() for name, value in values.items()}
+    redact = Redactor(os.environ)
+    return {
+        f"{section}.{name}": redact(value) if isinstance(value, str) else value
+        for section, values in tree.items()
+        for name, value in values.items()
+    }
 
 
 def compare(place: Workspace, first: RunFolder, second: RunFolder) -> Comparison:

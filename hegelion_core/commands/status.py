@@ -30,7 +30,9 @@ def status(workspace: Path, *, demo: bool, as_json: bool, watch: bool = False) -
     if not watch:
         glance = onlooker.look(time.time())
         if glance is None:
-            raise UserError(f"No run in {place.artifacts} yet.", "Start one with 'hegelion-console --run-all'.")
+            demo_ran = not demo and bool(Workspace(place.root, demo=True).all_runs())
+            hint = "The demo's is told with --demo." if demo_ran else "Start one with 'hegelion-console --run-all'."
+            raise UserError(f"No run in {place.artifacts} yet.", hint)
         write_result(_text(glance, place, as_json=as_json))
         return ExitCode.DONE
 

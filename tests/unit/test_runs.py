@@ -217,3 +217,10 @@ def test_a_name_that_means_no_run_is_refused(place: Workspace) -> None:
     make(place, 1)
     with pytest.raises(UserError, match="no run has"):
         runs.find(place, "../20260101")
+
+
+def test_credentials_in_an_address_are_not_told(place: Workspace) -> None:
+    settings = resolve(place.root, {"teacher.url": "http://me:swordfish@host/v1"}).settings
+    folder = open_run(place, settings, "generate")
+    assert "swordfish" not in shlex.join(again.arguments(place, settings, "generate"))
+    assert runs.settings_of(folder)["teacher.url"] == "http://[redacted]@host/v1"
