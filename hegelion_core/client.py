@@ -115,6 +115,11 @@ class Client:
     async def stop_comparing(self) -> None:
         await self._ask("stop_comparing")
 
+    async def release(self) -> None:
+        """Let a core in the background end as soon as it has neither work nor a face, and not wait for another one."""
+        with contextlib.suppress(UserError):  # it is gone already, or of an earlier version
+            await self._ask("release")
+
     async def close(self) -> None:
         self._writer.close()
         with contextlib.suppress(ConnectionError):

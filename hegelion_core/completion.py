@@ -120,7 +120,8 @@ class Completion:
             case "evaluate":
                 prompts = settings.evaluation.prompts
                 held_out = [self._place.resolve(prompts)] if prompts else []
-                return _hash(settings.evaluation, settings.training, self._rows, self._adapter, *held_out)
+                rows = [self._rows] if self._rows.exists() else []  # without them there is just no loss
+                return _hash(settings.evaluation, settings.training, *rows, self._adapter, *held_out)
             case _:
                 return ""
 

@@ -7,13 +7,14 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
 from hegelion_core import __version__
+from hegelion_core.again import Kind
 from hegelion_core.comparing.comparer import Comparer
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import STAGES, AnyEvent, NoticePosted, Stage
 from hegelion_core.operations import MAX_INSTANCES
 from hegelion_core.pipeline import Pipeline
-from hegelion_core.run import CoreLock, Kind, open_run, opened
+from hegelion_core.run import CoreLock, open_run, opened
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings
 from hegelion_core.supervisor import Supervisor, end_orphans

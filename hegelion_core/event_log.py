@@ -6,12 +6,12 @@ are written without an fsync each: they tell what happened, while the files that
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import os
 import time
 from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -19,6 +19,9 @@ from hegelion_core import snapshot
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
 from hegelion_core.fold import apply, fold
 from hegelion_core.run_state import RunState
+
+if TYPE_CHECKING:
+    import asyncio
 
 _CHUNK = 1 << 20
 SNAPSHOT_EVERY = 5_000
@@ -101,6 +104,8 @@ class EventLog:
 
     def subscribe(self) -> AsyncGenerator[AnyEvent, None]:
         """Events from this call on, until the log is closed. A subscriber must keep up: nothing bounds what waits."""
+        import asyncio  # here: whoever only reads does without, and it takes long to import
+
         queue: asyncio.Queue[AnyEvent | None] = asyncio.Queue()
         self._subscribers.add(queue)
         return self._drain(queue)
@@ -129,7 +134,11 @@ def restore(path: Path) -> tuple[RunState, EventReader]:
     """The state that a log tells, and a reader of what will be appended to it."""
     state, offset, damaged = snapshot.load(path)
     reader = EventReader(path, offset, damaged)
-    return fold(reader.read(), state), reader
+    events = reader.read()
+    state = fold(events, state)
+    if len(events) > SNAPSHOT_EVERY:  # the snapshot was deleted, or another version's
+        snapshot.save(path, state, reader.offset, reader.damaged)
+    return state, reader
 
 
 def replay(path: Path) -> RunState:

@@ -39,6 +39,8 @@ class RunOpened(Event, frozen=True):
     resumed: bool = False
     demo: bool = False
     version: str = ""
+    arguments: tuple[str, ...] = ()
+    """Flags with which the run's command finds this run again, besides what the settings file says."""
 
 
 class WorkRequested(Event, frozen=True):

@@ -76,6 +76,7 @@ def _run_opened(state: RunState, event: e.RunOpened) -> RunState:
         student=event.student,
         source=event.source,
         demo=event.demo,
+        arguments=event.arguments,
         core_pid=event.core_pid,
         openings=state.openings + 1,
         opened_at=event.at,

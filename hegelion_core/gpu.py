@@ -6,6 +6,7 @@ A machine without either has none to tell of. Sizes in bytes.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import subprocess
 import sys
@@ -15,6 +16,8 @@ from typing import Protocol
 _DEVICE = re.compile(r'"Device Utilization %"=(\d+)')
 _MEMORY = re.compile(r'"In use system memory"=(\d+)')
 _MODEL = re.compile(r'"model" = "([^"]*)"')
+_NVIDIA = ("/dev/nvidiactl", "/dev/nvhost-ctrl", "/dev/dxg")
+"""What is there where NVIDIA's driver is: on a machine, on a Jetson, in WSL. To load its library takes long."""
 _STATISTICS = re.compile(r'"PerformanceStatistics" = \{([^\n]*)\}')
 
 
@@ -126,6 +129,8 @@ def open_reader() -> GpuReader:
     """The reader for this machine. Loads a library: call it where nothing waits."""
     if sys.platform == "darwin":
         return Metal()
+    if sys.platform == "linux" and not any(map(os.path.exists, _NVIDIA)):
+        return NoGpus()
     import pynvml  # here, since hardly anyone has one
 
     api: NvmlApi = pynvml

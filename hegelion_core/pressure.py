@@ -56,13 +56,15 @@ class Memory:
 
 def read_pressure(
     folder: Path,
-    interval: float = 0.2,
+    interval: float | None = 0.2,
     *,
     gpus: GpuReader | None = None,
     core: int = 0,
     children: Mapping[str, int] | None = None,
 ) -> Pressure:
     """Read everything; blocks for ``interval`` seconds, over which the processor is measured, and somewhat longer.
+
+    Without an interval it is measured since the last call, and is 0 in the first one.
 
     Args:
         folder: a folder on the disk that matters; if it is not there yet, the nearest one above it.

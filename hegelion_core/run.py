@@ -11,20 +11,18 @@ import hashlib
 import os
 import time
 from pathlib import Path
-from typing import Literal
 
 import msgspec
 from pydantic import ValidationError
 
-from hegelion_core import events, workspace
+from hegelion_core import again, events, workspace
+from hegelion_core.again import Kind
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.settings import BUNDLED, DEFAULT_LIMIT, Settings
 from hegelion_core.workspace import RunFolder, Workspace
-
-Kind = Literal["run-all", "generate", "convert", "train", "evaluate"]
 
 _RELEVANT: dict[Kind, tuple[str, ...]] = {
     "run-all": ("generation", "teacher", "conversion", "training", "evaluation"),
@@ -61,19 +59,29 @@ class CoreLock:
                 "Choose a folder that you can write to with --workspace.",
                 ExitCode.USAGE,
             ) from None
-        try:
-            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        if not _take(self._fd):
             os.close(self._fd)
             raise UserError(
                 f"A core is at work in {place.artifacts} already.",
-                "Watch it with 'hegelion-console', or end it there (or with Ctrl+C in its terminal) first.",
+                "Watch it with 'hegelion-console', or end it with 'hegelion-console stop' first.",
                 ExitCode.NOT_READY,
             ) from None
 
     def release(self) -> None:
         """Let another core in."""
         os.close(self._fd)
+
+
+def _take(fd: int) -> bool:
+    """Take a lock, if nobody holds it for longer than one holds it who only looks whether it is free."""
+    for _ in range(10):
+        try:
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(0.01)
+        else:
+            return True
+    return False
 
 
 def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = False) -> RunFolder:
@@ -147,6 +155,7 @@ def opened(place: Workspace, folder: RunFolder, settings: Settings, log: EventLo
         resumed=log.state.openings > 0,
         demo=place.demo,
         version=version,
+        arguments=again.arguments(place, settings, again.kind_of(folder.id)),
     )
 
 

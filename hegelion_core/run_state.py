@@ -66,6 +66,8 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     student: str = ""
     source: str = ""
     demo: bool = False
+    arguments: tuple[str, ...] = ()
+    """Flags with which the run's command finds it again."""
     core_pid: int = 0
     openings: int = 0
     opened_at: float = 0.0
@@ -172,3 +174,17 @@ def seconds_left(state: RunState, now: float) -> float | None:
     rate = samples_per_minute(state, now)
     pause = max(0.0, state.paused_until - now) if state.paused_until else 0.0
     return pause + 60.0 * missing / rate if rate else None
+
+
+def training_seconds_left(state: RunState, now: float) -> float | None:
+    """Estimated seconds until the last step, from the pace since this training began; ``None`` while it is unknown."""
+    stage, plan = state.stages["train"], state.plan
+    if stage.status != "running" or stage.started is None or plan is None or not state.steps:
+        return None
+    last = state.steps[-1]
+    made = last.step - plan.start_step
+    if made <= 0:
+        return None
+    # The pace up to the last report; what passed since then is already part of the next steps.
+    finished = (last.at - stage.started) / made * (plan.iters - last.step)
+    return max(0.0, finished - (now - last.at))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import stat
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import msgspec
@@ -12,7 +13,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.wire import Pointer, Reply, Request, socket_path
+from hegelion_core.wire import Command, Pointer, Reply, Request, socket_path
 
 ANSWER_PATIENCE = 5.0
 """Seconds in which answers that are under way are still given when the core ends."""
@@ -30,6 +31,8 @@ class Service:
         self._connections: set[asyncio.Task[None]] = set()
         self._answering: set[asyncio.Task[None]] = set()
         self._closing = False
+        self.released = False
+        """Someone said that no other face is to be waited for."""
 
     @property
     def clients(self) -> int:
@@ -87,28 +90,33 @@ class Service:
         except msgspec.DecodeError as error:
             return Reply(0, f"Not a request: {error}.", exit_code=ExitCode.USAGE)
         try:
-            match request.command:
-                case "start":
-                    await self._core.start(request.stages)
-                case "stop":
-                    await self._core.stop()
-                case "stop_instance":
-                    await self._core.stop_instance(request.instances)
-                case "scale":
-                    await self._core.scale(request.instances)
-                case "scale_by":
-                    await self._core.scale_by(request.instances)
-                case "recount":
-                    await self._core.recount()
-                case "compare":
-                    await self._core.compare(request.question, request.temperature)
-                case "stop_comparing":
-                    await self._core.stop_comparing()
-                case "ping":
-                    pass
+            await self._do(request)
         except UserError as error:
             return Reply(request.id, error.message, error.hint, error.exit_code)
         return Reply(request.id)
+
+    async def _do(self, request: Request) -> None:
+        core = self._core
+        work: dict[Command, Callable[[], Awaitable[None]]] = {
+            "start": lambda: core.start(request.stages),
+            "stop": core.stop,
+            "stop_instance": lambda: core.stop_instance(request.instances),
+            "scale": lambda: core.scale(request.instances),
+            "scale_by": lambda: core.scale_by(request.instances),
+            "recount": core.recount,
+            "compare": lambda: core.compare(request.question, request.temperature),
+            "stop_comparing": core.stop_comparing,
+            "release": self._release,
+            "ping": _nothing,
+        }
+        await work[request.command]()
+
+    async def _release(self) -> None:
+        self.released = True
+
+
+async def _nothing() -> None:
+    """A face asks whether the core is there."""
 
 
 async def serve_detached(core: Core) -> None:
@@ -128,7 +136,7 @@ async def serve_detached(core: Core) -> None:
                 await core.wait()
             if core.busy or service.clients:
                 idle_since = now
-            elif now - idle_since > IDLE_PATIENCE:
+            elif service.released or now - idle_since > IDLE_PATIENCE:
                 return
     finally:
         await service.close()

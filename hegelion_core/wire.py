@@ -20,7 +20,19 @@ from hegelion_core.workspace import Workspace
 MAX_SOCKET_PATH = 100
 """Bytes; macOS takes 103."""
 
-Command = Literal["start", "stop", "stop_instance", "scale", "scale_by", "recount", "compare", "stop_comparing", "ping"]
+Command = Literal[
+    "start",
+    "stop",
+    "stop_instance",
+    "scale",
+    "scale_by",
+    "recount",
+    "compare",
+    "stop_comparing",
+    "ping",
+    "release",
+]
+"""``release``: a core in the background that has neither work nor another face need not wait for one."""
 
 
 class Pointer(msgspec.Struct, frozen=True):

@@ -75,7 +75,7 @@ class Workspace:
 
     def all_runs(self) -> list[RunFolder]:
         """The runs that have begun, the one that was at work last first."""
-        logs = [(log.stat().st_mtime, log.parent) for log in self.runs.glob("*/events.jsonl")]
+        logs = [(log.stat().st_mtime, log.parent) for log in self.runs.glob("[!.]*/events.jsonl")]
         return [RunFolder(path) for _, path in sorted(logs, reverse=True)]
 
     def newest_run(self) -> RunFolder | None:

@@ -22,14 +22,10 @@ from hegelion_core.commands.options import (
     DRY_RUN,
     JSON,
     NEW,
-    PROMPTS,
+    RUN_ALL,
     SET,
-    TEACHER,
-    TEMPLATE,
-    TRAINING,
     WORKSPACE,
     flags_of,
-    setting,
 )
 from hegelion_core.errors import ExitCode, UserError
 
@@ -42,7 +38,9 @@ COMMANDS = {
     "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
-    "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
+    "evaluate": ("hegelion_core.commands.evaluate", "Compare the adapter with the base model."),
+    "stop": ("hegelion_core.commands.stop", "Stop what runs, cleanly, from any terminal."),
+    "runs": ("hegelion_core.commands.runs", "List, show, compare and remove runs."),
     "report": ("hegelion_core.commands.report", "Write a run as one HTML page with pictures."),
     "doctor": (
         "hegelion_core.commands.doctor",
@@ -76,15 +74,10 @@ class Door(click.Group):
 @click.group(cls=Door, invoke_without_command=True, context_settings=CONTEXT)
 @click.option("--run-all", is_flag=True, help="Every stage without the console, from prompts to an evaluated adapter.")
 @click.option("--status", is_flag=True, help="Say where the newest run stands, from its files alone.")
+@click.option("--watch", is_flag=True, help="With --status: again every 2 seconds, until q or Ctrl+C.")
 @WORKSPACE
 @DEMO
-@setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy, openai or local.")
-@setting("--student", "training.model", "Hub name, local folder or 'bundled'.")
-@setting("--output", "generation.output", "The sample file.")
-@PROMPTS
-@TEACHER
-@TEMPLATE
-@TRAINING
+@RUN_ALL
 @SET
 @NEW
 @JSON
@@ -98,6 +91,7 @@ def door(
     *,
     run_all: bool,
     status: bool,
+    watch: bool,
     workspace: Path,
     demo: bool,
     new: bool,
@@ -115,16 +109,17 @@ def door(
       hegelion-console --run-all --demo       the whole job in minutes, with small real models
       hegelion-console --run-all              Kimi teaches DeepSeek-R1-Distill-Qwen-1.5B, 500 samples
       hegelion-console                        the console
+      hegelion-console --status --watch       where the run stands, from any terminal
     """
     if context.invoked_subcommand is not None:
         return
     if model is not None:
         raise UserError("--model is ambiguous here.", "Use --teacher or --student.", ExitCode.USAGE)
     flags = flags_of(values)
-    if status:
+    if status or watch:
         from hegelion_core.commands.status import status as show_status
 
-        context.exit(show_status(workspace, demo=demo, as_json=as_json))
+        context.exit(show_status(workspace, demo=demo, as_json=as_json, watch=watch))
     if run_all or dry_run:
         from hegelion_core.commands.run_all import run_all as run
 

@@ -24,6 +24,7 @@ from hegelion_core.run_state import (
     StageStatus,
     samples_per_minute,
     seconds_left,
+    training_seconds_left,
 )
 from hegelion_tui.keys import KeyNames
 
@@ -184,20 +185,6 @@ def training_progress(state: RunState, now: float, width: int) -> Content | None
     if (left := training_seconds_left(state, now)) is not None:
         facts.append(f"{duration(left)} left")
     return _progress("training", step, plan.iters, facts, width)
-
-
-def training_seconds_left(state: RunState, now: float) -> float | None:
-    """Estimated seconds until the last step, from the pace since this training began; ``None`` while it is unknown."""
-    stage, plan = state.stages["train"], state.plan
-    if stage.status != "running" or stage.started is None or plan is None or not state.steps:
-        return None
-    last = state.steps[-1]
-    made = last.step - plan.start_step
-    if made <= 0:
-        return None
-    # The pace up to the last report; what passed since then is already part of the next steps.
-    finished = (last.at - stage.started) / made * (plan.iters - last.step)
-    return max(0.0, finished - (now - last.at))
 
 
 def bereft(state: RunState) -> RunState:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from hegelion_core.commands.options import CONTEXT, DEMO, PROMPTS, SET, TEACHER, TRAINING, WORKSPACE, flags_of, setting
+from hegelion_core.commands.options import CONTEXT, DEMO, RUN_ALL, SET, WORKSPACE, flags_of
 from hegelion_core.commands.process import settle
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError, explain
@@ -20,12 +20,7 @@ from hegelion_core.workspace import RunFolder, Workspace
 
 
 @click.command(context_settings=CONTEXT)
-@setting("--teacher", "generation.teacher", "Teacher.")
-@setting("--student", "training.model", "Student.")
-@setting("--output", "generation.output", "The sample file.")
-@PROMPTS
-@TEACHER
-@TRAINING
+@RUN_ALL
 @WORKSPACE
 @DEMO
 @SET

@@ -7,11 +7,12 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import msgspec
 
+from hegelion_core.again import Kind, kind_of
 from hegelion_core.commands.process import settle
 from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
@@ -22,9 +23,9 @@ from hegelion_core.errors import ExitCode
 from hegelion_core.evaluation.summary import Evaluation, example
 from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
-from hegelion_core.run import Kind, find_run
+from hegelion_core.library import open_core
+from hegelion_core.run import find_run
 from hegelion_core.run_state import RunState
-from hegelion_core.service import Service
 from hegelion_core.settings import ResolvedSettings
 from hegelion_core.workspace import Workspace
 
@@ -32,8 +33,9 @@ from hegelion_core.workspace import Workspace
 class Output:
     """Standard output and standard error of a headless command. A reader that went away does not end the run."""
 
-    def __init__(self, *, as_json: bool) -> None:
-        self._as_json = as_json
+    def __init__(self, *, as_json: bool, events: bool = True) -> None:
+        """``as_json``: words go to standard error, and events to standard output, unless that has another use."""
+        self._as_json = as_json and events
         self._words = sys.stderr if as_json else sys.stdout
 
     def words(self, text: str) -> None:
@@ -60,37 +62,45 @@ def run(
     as_json: bool = False,
     new: bool = False,
     dry_run: bool = False,
+    result: Callable[[RunState], None] | None = None,
 ) -> ExitCode:
-    """Run ``stages`` to their end in this process, or say what would be done."""
+    """Run ``stages`` to their end in this process, or say what would be done.
+
+    With ``result``, standard output is for what that writes of a run that went well, in place of events and an example.
+    """
     if dry_run:
         return _preview(place, resolved, kind, stages)
-    return asyncio.run(_run(place, resolved, kind, stages, as_json=as_json, new=new))
+    code, state = asyncio.run(_run(place, resolved, kind, stages, as_json=as_json, new=new, events=result is None))
+    if result is not None and code == ExitCode.DONE:
+        result(state)
+    return code
 
 
 async def _run(
-    place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: Sequence[Stage], *, as_json: bool, new: bool
-) -> ExitCode:
-    output = Output(as_json=as_json)
-    core = await Core.open(place, resolved.settings, kind, new=new)
-    settle()
-    service = Service(core)
-    try:
-        await service.open()
+    place: Workspace,
+    resolved: ResolvedSettings,
+    kind: Kind,
+    stages: Sequence[Stage],
+    *,
+    as_json: bool,
+    new: bool,
+    events: bool,
+) -> tuple[ExitCode, RunState]:
+    output = Output(as_json=as_json, events=events)
+    async with open_core(place, resolved.settings, kind, new=new) as core:
+        settle()
         output.words(describe(core.opening, core.state))
         stop = _on_signals(core, output)
-        events = core.events()
+        happening = core.events()
         await core.start(stages)
-        async for event in events:
+        async for event in happening:
             output.event(event, core.state)
             if isinstance(event, RunEnded):
                 break
         code = await core.wait()
         await stop.finished()
         _summarise(place, resolved, core.state, code, output)
-        return code
-    finally:
-        await service.close()
-        await core.close()
+        return code, core.state
 
 
 class _Stop:
@@ -132,7 +142,7 @@ def _summarise(place: Workspace, resolved: ResolvedSettings, state: RunState, co
         base=Path.cwd(),
     ):
         output.words(line)
-    if code == ExitCode.DONE and state.evaluation is not None:
+    if code == ExitCode.DONE and state.evaluation is not None and kind_of(state.run_id) != "evaluate":
         for line in _example(Path(state.evaluation.path)):
             output.words(f"    {line}")
     if code == ExitCode.DONE:

@@ -142,3 +142,13 @@ TRAINING: Option[Any] = together(
 TEMPLATE: Option[Any] = setting(
     "--template", "conversion.template", "'student' (the student's own chat template) or 'chatml'."
 )
+RUN_ALL: Option[Any] = together(
+    setting("--teacher", "generation.teacher", "kimi-cli, kimi-code, kimi-legacy, openai or local."),
+    setting("--student", "training.model", "Hub name, local folder or 'bundled'."),
+    setting("--output", "generation.output", "The sample file."),
+    PROMPTS,
+    TEACHER,
+    TEMPLATE,
+    TRAINING,
+)
+"""The settings of a whole run."""

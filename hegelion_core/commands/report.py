@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -12,6 +10,7 @@ from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.runs import find
 from hegelion_core.workspace import RunFolder, Workspace
 
 
@@ -45,7 +44,7 @@ def report(
       hegelion-console report 20261125-180302 --output report.html
     """
     place = Workspace(workspace.resolve(), demo)
-    folder = _find(place, run)
+    folder = find(place, run)
     target = output or folder.report
     if output is not None:
         _refuse(output, force=force)
@@ -57,28 +56,6 @@ def report(
         raise explain(error) from None
     _print(folder, target, as_json=as_json)
     context.exit(ExitCode.DONE)
-
-
-def _find(place: Workspace, name: str | None) -> RunFolder:
-    runs = place.all_runs()
-    if not runs:
-        hint = "Start one with 'hegelion-console --run-all'."
-        raise UserError(f"No run in {place.artifacts} yet.", hint, ExitCode.NOT_READY)
-    if name is None:
-        return runs[0]
-    same = [run for run in runs if run.id == name] or [run for run in runs if name and run.id.startswith(name)]
-    if len(same) != 1:
-        raise UserError(
-            f"{name}: {'no run has' if not same else f'{len(same)} runs have'} an id that begins so.",
-            _nearest(name, [run.id for run in same or runs]),
-            ExitCode.USAGE,
-        )
-    return same[0]
-
-
-def _nearest(name: str, ids: Sequence[str]) -> str:
-    near = difflib.get_close_matches(name, ids, n=3, cutoff=0.3) or ids[:3]
-    return f"There is {', '.join(near)}{' and more' if len(ids) > len(near) else ''}."
 
 
 def _refuse(target: Path, *, force: bool) -> None:

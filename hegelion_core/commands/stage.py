@@ -1,4 +1,4 @@
-"""The commands that run one stage: generate, convert, train, evaluate. Each is a run too."""
+"""The commands that run one stage: generate, convert, train. Each is a run too; so is evaluate."""
 
 from __future__ import annotations
 
@@ -105,16 +105,3 @@ def train(**values: object) -> None:
 
     refuse_mlx_launch(os.environ)
     _run("train", ("train",), values)
-
-
-@click.command(context_settings=CONTEXT)
-@setting("--model", "training.model", "Student: hub name, local folder or 'bundled'.")
-@setting("--data", "conversion.output", "Training rows; those held out from training are used.")
-@setting("--adapter-path", "training.adapter_path", "Folder of the adapter.")
-@setting("--prompts", "evaluation.prompts", "Held-out prompts; default: the bundled ones.")
-@setting("--answers", "evaluation.answers", "Prompts that both models answer.")
-@setting("--max-new-tokens", "evaluation.max_new_tokens", "Tokens an answer may have.")
-@COMMON
-def evaluate(**values: object) -> None:
-    """Compare the adapter with the base model on rows and prompts that training did not see."""
-    _run("evaluate", ("evaluate",), values)

@@ -1,81 +1,60 @@
-"""``hegelion-console --status``: where the newest run stands, from its files alone."""
+"""``hegelion-console --status``: where the newest run stands, from files alone; with ``--watch`` again and again."""
 
 from __future__ import annotations
 
+import sys
 import time
 from pathlib import Path
 
 import msgspec
 
+from hegelion_core.commands import status_words
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable
-from hegelion_core.commands.words import duration, generation_facts, instance_words
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.event_log import replay
-from hegelion_core.run_state import RunState, samples_per_minute, seconds_left
-from hegelion_core.training.metrics import step_line
-from hegelion_core.workspace import RunFolder, Workspace, alive
+from hegelion_core.glance import Glance, Onlooker
+from hegelion_core.workspace import Workspace
+
+EVERY = 2.0
+"""Seconds between two looks of ``--watch``."""
 
 
-def status(workspace: Path, *, demo: bool, as_json: bool) -> ExitCode:
-    """Print the state of the run that was at work last.
+def status(workspace: Path, *, demo: bool, as_json: bool, watch: bool = False) -> ExitCode:
+    """Print the state of the run that was at work last; with ``watch`` until someone ends it.
 
     Raises:
-        UserError: there is no run yet.
+        UserError: there is no run yet, and nobody waits for one.
     """
     place = Workspace(workspace.resolve(), demo)
-    if not (runs := place.all_runs()):
-        raise UserError(f"No run in {place.artifacts} yet.", "Start one with 'hegelion-console --run-all'.")
-    state = replay(runs[0].events)
-    if as_json:
-        write_result(msgspec.json.encode(_numbered(state, time.time())).decode() + "\n")
-    else:
-        for line in report(state, runs[0], time.time(), core_alive=alive(state.core_pid)):
-            write_result(printable(line) + "\n")
+    onlooker = Onlooker(place)
+    if not watch:
+        glance = onlooker.look(time.time())
+        if glance is None:
+            demo_ran = not demo and bool(Workspace(place.root, demo=True).all_runs())
+            hint = "The demo's is told with --demo." if demo_ran else "Start one with 'hegelion-console --run-all'."
+            raise UserError(f"No run in {place.artifacts} yet.", hint)
+        write_result(_text(glance, place, as_json=as_json))
+        return ExitCode.DONE
+
+    def look() -> str:
+        return _text(onlooker.look(time.time()), place, as_json=as_json)
+
+    if sys.stdout.isatty() and not as_json:
+        from hegelion_core.commands.repaint import repaint
+
+        repaint(look, EVERY)
+        return ExitCode.DONE
+    try:
+        while write_result(look() + ("" if as_json else "\n")):
+            time.sleep(EVERY)
+    except KeyboardInterrupt:
+        pass
     return ExitCode.DONE
 
 
-def report(state: RunState, folder: RunFolder, now: float, *, core_alive: bool) -> list[str]:
-    """The state in lines for people."""
-    at_work = state.active and core_alive
-    lines = [f"Run {state.run_id}: {'at work, core ' + str(state.core_pid) if at_work else 'not running'}"]
-    lines += [
-        f"  {name:<9} {stage.status}" + (f"  {stage.detail}" if stage.detail else "")
-        for name, stage in state.stages.items()
-    ]
-    lines.append(f"Samples: {state.accepted}/{state.target}   {state.sample_path}")
-    if at_work and (rate := samples_per_minute(state, now)) is not None:
-        left = seconds_left(state, now)
-        lines[-1] += f"   {rate:.1f}/min" + (f", ETA {duration(left)}" if left else "")
-    if (share := state.acceptance) is not None:
-        lines[-1] += f"   {share:.0%} of answers accepted"
-    if state.requests:
-        lines.append(f"Teacher: {' · '.join(generation_facts(state))}")
-    if at_work and state.paused:
-        rest = f", {duration(max(0.0, state.paused_until - now))} left" if state.paused_until is not None else ""
-        lines.append(f"Waiting: {state.paused}{rest}. {state.paused_advice}".rstrip())
-    if at_work and state.stages["generate"].status == "running":
-        lines += [
-            f"  generator {number}: {instance_words(instance, now) or 'waits for its turn'}"
-            for number, instance in sorted(state.instances.items())
-            if number <= state.wanted_instances or instance.in_flight
-        ]
-    if state.steps:
-        lines.append(step_line(state.steps[-1]))
-    if state.active and not core_alive:
-        lines.append("The core ended without warning. Run the same command again to go on where it was.")
-    if state.error:
-        lines += [f"error: {state.error}", state.hint]
-    lines.append(f"Folder: {folder.path}")
-    return lines
-
-
-def _numbered(state: RunState, now: float) -> dict[str, object]:
-    """The state with what follows from it and the time; rates in samples a minute, times in seconds."""
-    numbers = {
-        "samples_per_minute": samples_per_minute(state, now),
-        "seconds_left": seconds_left(state, now),
-        "acceptance": state.acceptance,
-        "in_flight": state.in_flight,
-    }
-    return {**msgspec.to_builtins(state, str_keys=True), "numbers": numbers}
+def _text(glance: Glance | None, place: Workspace, *, as_json: bool) -> str:
+    if as_json:
+        return msgspec.json.encode(status_words.plain(glance) if glance is not None else None).decode() + "\n"
+    if glance is None:
+        return printable(f"No run in {place.artifacts} yet.\n")
+    return "".join(f"{printable(line)}\n" for line in status_words.lines(glance))

@@ -25,8 +25,11 @@ def write(stream: TextIO, text: str) -> None:
     _try_to_write(stream, text)
 
 
-def write_result(text: str) -> None:
+def write_result(text: str) -> bool:
     """Write what a command is there for on standard output; a reader that wants no more of it is no fault.
+
+    Returns:
+        Whether anyone still reads.
 
     Raises:
         UserError: it could not be written.
@@ -35,6 +38,7 @@ def write_result(text: str) -> None:
     if error is not None and not isinstance(error, BrokenPipeError):
         why = getattr(error, "strerror", None) or str(error)
         raise UserError(f"Standard output cannot be written ({why}).", "Make room, or send it elsewhere.")
+    return error is None
 
 
 def _try_to_write(stream: TextIO, text: str) -> OSError | ValueError | None:

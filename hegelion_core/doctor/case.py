@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +12,7 @@ from typing import Self
 from pydantic import ValidationError
 
 from hegelion_core.event_log import restore
+from hegelion_core.presence import answers
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings, resolve
 from hegelion_core.wire import read_pointer
@@ -70,14 +70,3 @@ def settings_of(place: Workspace, state: RunState) -> Settings:
         return Settings.model_validate_json(RunFolder(Path(state.folder)).settings.read_bytes())
     except (OSError, ValidationError):
         return resolve(place.root, {}, demo=place.demo).settings
-
-
-def answers(path: str) -> bool:
-    """Whether a process listens on a socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as end:
-        end.settimeout(1.0)
-        try:
-            end.connect(path)
-        except OSError:
-            return False
-    return True

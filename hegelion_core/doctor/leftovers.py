@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 from hegelion_core import guard, workspace
 from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Finding, Remedy, Say
+from hegelion_core.presence import is_free
 from hegelion_core.wire import socket_path
 from hegelion_core.workspace import Workspace
 
@@ -116,21 +116,6 @@ def event_log(case: Case) -> Finding | None:
             "They are passed over: by another version, or damaged. Samples and checkpoints are files of their own.",
         )  # fmt: skip
     return Finding("event log", "ok", "every line can be read")
-
-
-def is_free(place: Workspace) -> bool:
-    """Whether no core holds the workspace. Tried for an instant; a core that is at work is not disturbed."""
-    try:
-        fd = os.open(place.artifacts / ".core.lock", os.O_RDONLY)
-    except OSError:
-        return True
-    try:
-        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    finally:
-        os.close(fd)
-    return True
 
 
 @contextlib.contextmanager

@@ -11,7 +11,8 @@ from mlx_lm.sample_utils import make_sampler
 from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from hegelion_core.dialectic.parsing import clean
-from hegelion_core.evaluation.summary import GivenAnswer, holds_complete_trace
+from hegelion_core.evaluation.summary import GivenAnswer
+from hegelion_core.evaluation.traces import holds_complete_trace
 
 TEMPERATURE = 0.3
 """Low, so that the comparison is of what the models hold likely; not 0, at which small models fall into loops."""

@@ -7,7 +7,6 @@ import textwrap
 
 import msgspec
 
-from hegelion_core.dialectic.parsing import SampleFault, parse_output
 from hegelion_core.events import EvaluationFinished
 
 
@@ -98,15 +97,6 @@ def compare(
             for prompt, one, other in zip(prompts, base.answers, adapter.answers, strict=True)
         ),
     )
-
-
-def holds_complete_trace(text: str) -> bool:
-    """Whether an answer holds thesis, antithesis and synthesis in a closed block, and an answer behind it."""
-    try:
-        parsed = parse_output(text)
-    except SampleFault:
-        return False
-    return all((parsed.thesis, parsed.antithesis, parsed.synthesis, parsed.answer))
 
 
 def finished(evaluation: Evaluation, path: str) -> EvaluationFinished:

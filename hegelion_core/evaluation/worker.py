@@ -19,11 +19,11 @@ from hegelion_core.conversion.rendering import ChatFormat, chatml, student_forma
 from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.evaluation.summary import Evaluation, Side, compare, finished, lines
-from hegelion_core.events import EvaluationProgressed
+from hegelion_core.events import EvaluationProgressed, NoticePosted
 from hegelion_core.generation.sources import evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
-from hegelion_core.models.loading import LoadedModel, apply_adapter, load, locate
-from hegelion_core.training.batching import EncodedRows, encode_rows, encoder, read_rows, split_rows
+from hegelion_core.models.loading import LoadedModel, apply_adapter, check_adapter, load, locate
+from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
 from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.worker import Worker, main
 
@@ -96,15 +96,15 @@ def work(worker: Worker) -> None:
     _log(prepare_mlx())
     settings, place = worker.settings, worker.workspace
     adapter = place.resolve(settings.training.adapter_path)
-    if not (adapter / "adapter_config.json").is_file():
-        raise UserError(f"{adapter}: holds no adapter.", "Train first: hegelion-console train.", ExitCode.USAGE)
+    _check_there(adapter)
     data = place.resolve(settings.conversion.output)
-    _, held_out = split_rows(read_rows(data), settings.training.validation_share, settings.training.seed)
+    held_out = _held_out_rows(worker, data)
     questions = [p.text for p in evaluation_prompts(settings.evaluation, place)][: settings.evaluation.answers]
     if len(questions) < settings.evaluation.answers:
         _log(f"There are only {len(questions)} held-out prompts, {settings.evaluation.answers} were asked for.")
 
-    folder = locate(settings.training.model, place.models)
+    folder = locate(settings.training.model, place.models, worker.report_download)
+    _check_fits(worker, folder, adapter)
     loaded = load(folder)
     examination = Examination(
         worker,
@@ -133,6 +133,54 @@ def work(worker: Worker) -> None:
     )
 
 
+def _check_there(adapter: Path) -> None:
+    if (adapter / "adapter_config.json").is_file() and (adapter / "adapters.safetensors").is_file():
+        return
+    hint = "Train first (hegelion-console train), or give the folder that training wrote (--adapter-path)."
+    if (adapter / "adapter_model.safetensors").is_file():
+        hint = "It is one in PEFT's form; give the folder that training wrote (--adapter-path)."
+    raise UserError(f"{adapter}: holds no adapter.", hint, ExitCode.USAGE)
+
+
+def _check_fits(worker: Worker, folder: Path, adapter: Path) -> None:
+    """Find out before the base is evaluated, which takes long, whether the adapter is one of this model.
+
+    Raises:
+        UserError: it is not.
+    """
+    model = worker.settings.training.model
+    trained_on = _trained_on(adapter)
+    try:
+        check_adapter(folder, adapter)
+    except UserError as error:
+        hint = f"It says that it was trained on {trained_on}: give that as --model." if trained_on else error.hint
+        raise UserError(error.message, hint, error.exit_code) from None
+    if trained_on not in ("", model):
+        _notice(worker, f"The adapter says that it was trained on {trained_on}; it is compared with {model} here.")
+
+
+def _trained_on(adapter: Path) -> str:
+    try:
+        config = msgspec.json.decode((adapter / "adapter_config.json").read_bytes(), type=dict[str, object])
+    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+        return ""
+    return str(config.get("model") or "")
+
+
+def _held_out_rows(worker: Worker, data: Path) -> list[Row]:
+    """The rows that training did not see; none where there is no file of training rows, which is said."""
+    training = worker.settings.training
+    if not data.exists():
+        _notice(worker, f"{data}: there are no training rows, so no validation loss is measured.")
+        return []
+    return split_rows(read_rows(data), training.validation_share, training.seed)[1]
+
+
+def _notice(worker: Worker, text: str) -> None:
+    _log(text)
+    worker.report(NoticePosted(text=text, level="warning"))
+
+
 def _base(examination: Examination, loaded: LoadedModel, key: str) -> Side | None:
     path = _partial_path(examination.worker)
     if (kept := _read_partial(path)) is not None and kept.key == key:
@@ -158,7 +206,7 @@ def _key(worker: Worker, data: Path, folder: Path, questions: list[str]) -> str:
     settings = worker.settings
     parts = [
         str(folder),
-        workspace.sha256(data),
+        workspace.sha256(data) if data.exists() else "",
         settings.training.model_dump_json(
             include={"model", "max_seq_length", "validation_share", "seed", "batch_size"}
         ),

@@ -162,6 +162,15 @@ def apply_adapter(model: Module, folder: Path) -> Module:
     return model
 
 
+def check_adapter(folder: Path, adapter: Path) -> None:
+    """See that an adapter fits a model, by names and shapes, without reading the weights of either.
+
+    Raises:
+        UserError: as ``apply_adapter``; or the model cannot be loaded.
+    """
+    apply_adapter(_load_lazily(folder).model, adapter)
+
+
 def check_student(folder: Path) -> list[str]:
     """See that a model can be trained, without reading its weights.
 

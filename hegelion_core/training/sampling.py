@@ -12,7 +12,7 @@ from mlx_lm.tokenizer_utils import TokenizerWrapper
 
 from hegelion_core import workspace
 from hegelion_core.evaluation.answers import answer_prompts
-from hegelion_core.evaluation.summary import holds_complete_trace
+from hegelion_core.evaluation.traces import holds_complete_trace
 from hegelion_core.events import Event, TrainingSampleWritten
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint

@@ -1,7 +1,7 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, console, training, chart,
-blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, status, events, samples, generate, console, training,
+chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
 ``python -m tests.benchmarks.fault_run``.
 """
 
@@ -22,6 +22,7 @@ import psutil
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
 from tests.benchmarks import chart, generation, requests, sample_files, training
+from tests.benchmarks import status as glances
 from tests.benchmarks.console import flood
 
 BIN = Path(sys.executable).parent
@@ -75,6 +76,12 @@ def start() -> None:
                 for _ in range(10)
             ]
             row(f"`hegelion-console {' '.join(arguments)}`", spread(times), "10 runs, wall time")
+
+
+def status() -> None:
+    """``--status`` on a long run."""
+    for cells in glances.status():
+        row(*cells)
 
 
 def events() -> None:
@@ -176,6 +183,7 @@ def chart_updates() -> None:
 
 BENCHMARKS = {
     "start": start,
+    "status": status,
     "events": events,
     "samples": samples,
     "generate": generate,

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 from hegelion_core import events as e
-from hegelion_core.commands.status import report
+from hegelion_core.commands import status_words
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size, summary
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
-from hegelion_core.workspace import RunFolder
+from tests.fakes.glances import glance
 
 
 @pytest.mark.parametrize(
@@ -60,17 +60,6 @@ def test_every_event_can_be_described() -> None:
     )
 
 
-def test_status_of_a_core_that_died_says_what_to_do() -> None:
-    working = e.WorkRequested(at=1, stages=("generate",))
-    state = fold([OPENED, working, e.StageStarted(at=1, stage="generate"), ACCEPTED])
-    alive = "\n".join(report(state, RunFolder(Path("f")), 60, core_alive=True))
-    assert "at work, core 1" in alive
-    assert "1/4" in alive
-    dead = "\n".join(report(state, RunFolder(Path("f")), 60, core_alive=False))
-    assert "not running" in dead
-    assert "ended without warning" in dead
-
-
 def test_a_wait_is_told_with_its_reason_its_end_and_what_to_do() -> None:
     paused = e.GenerationPaused(
         at=30, reason="The plan's quota is used up (403)", until=3630, kind="quota", advice="Go."
@@ -78,8 +67,8 @@ def test_a_wait_is_told_with_its_reason_its_end_and_what_to_do() -> None:
     events = [OPENED, e.WorkRequested(at=0, stages=("generate",)), e.StageStarted(at=0, stage="generate"), paused]
     state = fold(events)
     assert "(for 1h 00m): The plan's quota is used up (403)" in describe(paused, state)
-    lines = report(state, RunFolder(Path("f")), 1830, core_alive=True)
-    assert "Waiting: The plan's quota is used up (403), 30m 00s left. Go." in lines
+    lines = status_words.lines(glance(state, now=1830, core=1))
+    assert "Waiting:   The plan's quota is used up (403), 30m 00s left. Go." in lines
 
 
 def test_the_facts_of_generation_begin_with_what_is_under_way() -> None:
@@ -102,8 +91,8 @@ def test_the_facts_of_generation_begin_with_what_is_under_way() -> None:
         "2 requests",
         "12k tokens read, 1.5k written",
     ]
-    lines = report(state, RunFolder(Path("f")), 9, core_alive=True)
-    assert "  generator 1: asked 5s ago · 1 rejected" in lines
+    lines = status_words.lines(glance(state, now=9, core=1, instances={1: (7,)}))
+    assert "  generator 1 (process 7): asked 5s ago · 1 rejected" in lines
     assert "  generator 2: failed: rate 6s ago · 1 failed" in lines
 
 

@@ -17,11 +17,12 @@ import pytest
 from hegelion_core import events as e
 from hegelion_core import guard
 from hegelion_core.doctor import leftovers
-from hegelion_core.doctor.case import Case, answers
+from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Finding
 from hegelion_core.errors import UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation.store import SampleStore
+from hegelion_core.presence import answers, is_free
 from hegelion_core.run import CoreLock
 from hegelion_core.settings import Settings
 from hegelion_core.wire import socket_path
@@ -106,12 +107,12 @@ def test_a_lock_that_is_held_by_one_who_does_not_answer(place: Workspace) -> Non
 
 def test_looking_at_the_lock_leaves_no_trace(tmp_path: Path) -> None:
     place = Workspace(tmp_path / "new")
-    assert leftovers.is_free(place)
+    assert is_free(place)
     assert not place.artifacts.exists()
     place.artifacts.mkdir(parents=True)
     with open(place.artifacts / ".core.lock", "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        assert not leftovers.is_free(place)
+        assert not is_free(place)
 
 
 def test_processes_of_a_dead_core_are_ended(place: Workspace) -> None:

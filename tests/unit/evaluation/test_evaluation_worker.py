@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from hegelion_core import events
-from hegelion_core.errors import UserError
+from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.evaluation import worker as evaluation_worker
 from hegelion_core.evaluation.summary import Evaluation
 from hegelion_core.settings import ConversionSettings, EvaluationSettings, Settings, TrainingSettings
@@ -14,6 +14,7 @@ from hegelion_core.training.adapter import write_adapter
 from hegelion_core.training.lora import LoraShape
 from hegelion_core.worker import Job, Worker
 from tests.fakes.tiny_model import make_tiny_model
+from tests.fakes.training_runs import When
 
 
 @pytest.fixture(scope="module")
@@ -91,13 +92,12 @@ def test_an_evaluation_that_was_ended_goes_on_with_the_same_result(tmp_path: Pat
     whole.mkdir()
     ended.mkdir()
     evaluation_worker.work(expected := make_worker(whole, student))
-    worker = make_worker(ended, student)
-    (ended / "adapter" / "adapters.safetensors").rename(ended / "aside")
-    with pytest.raises(UserError, match="not an adapter"):
-        evaluation_worker.work(worker)
-    (ended / "aside").rename(ended / "adapter" / "adapters.safetensors")
+    first = make_worker(ended, student)
+    first.stop_requested = When((ended / "evaluation.base.json").exists)
+    evaluation_worker.work(first)
+    assert not first.run.evaluation.exists()
     (ended / "reports.jsonl").unlink()
-    evaluation_worker.work(worker)
+    evaluation_worker.work(worker := make_worker(ended, student))
     assert not any(isinstance(e, events.EvaluationProgressed) and "base" in e.what for e in reports(worker))
     assert read(worker).results == read(expected).results
     assert read(worker).adapter_loss_nats_per_token == read(expected).adapter_loss_nats_per_token
@@ -122,3 +122,36 @@ def test_without_an_adapter_it_says_so(tmp_path: Path, student: Path) -> None:
     (tmp_path / "adapter" / "adapter_config.json").unlink()
     with pytest.raises(UserError, match="adapter: holds no adapter"):
         evaluation_worker.work(worker)
+
+
+def test_an_adapter_in_pefts_form_is_said_to_be_one(tmp_path: Path, student: Path) -> None:
+    worker = make_worker(tmp_path, student)
+    (tmp_path / "adapter" / "adapters.safetensors").rename(tmp_path / "adapter" / "adapter_model.safetensors")
+    with pytest.raises(UserError, match="holds no adapter") as raised:
+        evaluation_worker.work(worker)
+    assert "PEFT" in raised.value.hint
+
+
+def test_without_training_rows_answers_are_compared_and_it_is_said(tmp_path: Path, student: Path) -> None:
+    worker = make_worker(tmp_path, student)
+    (tmp_path / "rows.jsonl").unlink()
+    evaluation_worker.work(worker)
+    assert read(worker).base_loss_nats_per_token is None
+    assert len(read(worker).results) == 2
+    notices = [event.text for event in reports(worker) if isinstance(event, events.NoticePosted)]
+    assert any("no validation loss" in text for text in notices)
+    assert any("trained on tiny" in text for text in notices), "it fits, but says that it belongs to another model"
+
+
+def test_an_adapter_of_another_model_is_found_out_before_the_base_is_evaluated(tmp_path: Path, student: Path) -> None:
+    import mlx.core as mx
+
+    worker = make_worker(tmp_path, student)
+    weights = {"model.layers.0.self_attn.v_proj.lora_a": mx.zeros((32, 2))}
+    shape = LoraShape(num_layers=2, rank=2, scale=1.0, dropout=0.0, keys=("self_attn.v_proj",))
+    write_adapter(tmp_path / "adapter", weights, shape, "the/other")
+    with pytest.raises(UserError, match="not an adapter for this model") as raised:
+        evaluation_worker.work(worker)
+    assert raised.value.hint == "It says that it was trained on the/other: give that as --model."
+    assert raised.value.exit_code == ExitCode.USAGE
+    assert not (tmp_path / "evaluation.base.json").exists()

@@ -12,9 +12,9 @@ from hegelion_core.evaluation.summary import (
     Side,
     compare,
     finished,
-    holds_complete_trace,
     lines,
 )
+from hegelion_core.evaluation.traces import holds_complete_trace
 
 TRACE = "<thought>\n**THESIS**: Yes.\n**ANTITHESIS**: No.\n**SYNTHESIS**: At times.\n</thought>\nIt depends."
 

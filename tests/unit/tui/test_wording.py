@@ -9,7 +9,7 @@ from hegelion_core import events as e
 from hegelion_core.fold import fold
 from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Level, Pressure
-from hegelion_core.run_state import InstanceState, RunState
+from hegelion_core.run_state import InstanceState, RunState, training_seconds_left
 from hegelion_tui import wording
 from hegelion_tui.keys import key_names
 from tests.tui.fake_operations import generating, opened, step, training
@@ -93,11 +93,11 @@ def test_time_left_of_training_takes_the_pace_since_it_began() -> None:
     planned = fold([*opened(), *training(iters=100)])
     stage = replace(planned.stages["train"], started=1000.0)
     at_work = replace(planned, stages={**planned.stages, "train": stage})
-    assert wording.training_seconds_left(at_work, 1000.0) is None
+    assert training_seconds_left(at_work, 1000.0) is None
     resumed = replace(at_work, plan=replace(training(iters=100)[-1], start_step=50))
     reported = fold([replace(step(60), at=1020.0)], resumed)
-    assert wording.training_seconds_left(reported, 1020.0) == pytest.approx(80.0)
-    assert wording.training_seconds_left(reported, 1030.0) == pytest.approx(70.0)
+    assert training_seconds_left(reported, 1020.0) == pytest.approx(80.0)
+    assert training_seconds_left(reported, 1030.0) == pytest.approx(70.0)
 
 
 def test_a_slow_rate_is_told_by_the_hour() -> None:
