@@ -9,11 +9,12 @@ from pathlib import Path
 
 import click
 
+from hegelion_core.again import Kind
 from hegelion_core.commands.options import CONTEXT, DEMO, RUN_ALL, SET, WORKSPACE, flags_of
 from hegelion_core.commands.process import settle
 from hegelion_core.core import Core
 from hegelion_core.errors import UserError, explain
-from hegelion_core.run import Kind, reread
+from hegelion_core.run import reread
 from hegelion_core.service import serve_detached
 from hegelion_core.settings import Settings, resolve
 from hegelion_core.workspace import RunFolder, Workspace
