@@ -21,7 +21,7 @@ from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from hegelion_core.comparing.exchange import MAX_QUESTION
+from hegelion_core.comparing.exchange import MAX_QUESTION, checked
 from hegelion_core.comparing.rows import Row, Rows
 from hegelion_core.doctor.case import settings_of
 from hegelion_core.errors import UserError
@@ -30,6 +30,7 @@ from hegelion_core.run_state import RunState
 from hegelion_core.workspace import RunFolder, Workspace
 from hegelion_tui import compare_words, sample_words
 from hegelion_tui.actions import COMPARE_ACTIONS, COMPARE_KEYS
+from hegelion_tui.logs.pane import Entry
 from hegelion_tui.messages import AnswersStopRequested, QuestionAsked
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.widgets.key_bar import KeyBar
@@ -49,7 +50,7 @@ class Read(Message):
     adapter_there: bool
 
 
-class QuestionLine(Input):
+class QuestionLine(Entry):
     """Takes a text of several lines as one."""
 
     def on_paste(self, event: events.Paste) -> None:
@@ -312,8 +313,6 @@ class CompareScreen(Screen[None]):
 
     @on(Input.Submitted)
     def _submitted(self, event: Input.Submitted) -> None:
-        from hegelion_core.comparing.exchange import checked
-
         try:
             self._asked = checked(event.value, self._temperature)
         except UserError as error:
