@@ -185,7 +185,7 @@ def test_a_whole_run_by_keys_alone_and_what_is_left_of_it_can_be_read_later(
 def test_a_run_in_one_terminal_is_steered_and_resumed_from_another(
     console: Console, terminal: Callable[..., Terminal]
 ) -> None:
-    """``--run-all`` here; there, a console without any flag scales it, stops one, stops all, goes on, and stops again."""
+    """``--run-all`` here; there, a console without a flag scales it, stops one, stops all, goes on, stops again."""
     console.environment["KIMI_FAKE_SECONDS"] = "10"
     one = terminal(*console.run_all("--limit", "24"))
     one.wait_for("generate: generating samples")
