@@ -185,7 +185,7 @@ def test_a_whole_run_by_keys_alone_and_what_is_left_of_it_can_be_read_later(
 def test_a_run_in_one_terminal_is_steered_and_resumed_from_another(
     console: Console, terminal: Callable[..., Terminal]
 ) -> None:
-    """``--run-all`` here; there, a console without any flag scales it, stops one, stops all, and goes on."""
+    """``--run-all`` here; there, a console without a flag scales it, stops one, stops all, goes on, stops again."""
     console.environment["KIMI_FAKE_SECONDS"] = "10"
     one = terminal(*console.run_all("--limit", "24"))
     one.wait_for("generate: generating samples")
@@ -211,10 +211,11 @@ def test_a_run_in_one_terminal_is_steered_and_resumed_from_another(
     other.wait_for("The core has ended, and nothing was under way.")
     other.press("r")
     other.wait_for("24 of 24")
-    console.wait_for(lambda events: count(events, e.RunEnded) == 2)
-    other.wait_for("✓ Done")
     other.press("q")
+    other.wait_for("Stop and quit")
+    other.press("s")
     assert other.wait_for_end() == 0
+    assert count(console.events(), e.RunEnded) == 2
     assert len(set(console.prompts_done())) == 24
     console.wait_until_quiet()
 
