@@ -81,6 +81,7 @@ class Deck(Vertical):
         await self._match_generators(self.state)
         await self._refresh_tabs()
         self._show_summary()
+        self._share_height()
         self._activate(self.active_id)
         self._follow_work(RunState(), self.state)
         self._title_generators()
@@ -138,6 +139,7 @@ class Deck(Vertical):
             return
         await self._match_generators(after)
         self._show_summary()
+        self._share_height()
         if wording.has_ended(after) != wording.has_ended(before):
             await self._refresh_tabs()
         self._follow_work(before, after)
@@ -166,6 +168,12 @@ class Deck(Vertical):
 
     def _show_summary(self) -> None:
         self.query_one(SummaryPane).set_class(not wording.has_ended(self.state), "-absent")
+
+    def _share_height(self) -> None:
+        """Most of the room is for what has something to show: the generators, and from training on what it tells."""
+        trained = self.state.plan is not None
+        self.set_class(trained, "-trained")
+        self.set_class(not trained and bool(self.state.instances), "-generated")
 
     def _follow_work(self, before: RunState, after: RunState) -> None:
         """Show the pane where things happen, until a person has chosen one."""

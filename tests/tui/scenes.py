@@ -25,7 +25,7 @@ from tests.tui.recording import ENDED, OPENED, Moment, Recording, accepted, trai
 from tests.tui.screen_text import until, until_shown
 
 NO_COLOUR = "no-colour"
-GENERATING = accepted(14, later=3)
+GENERATING = accepted(24, later=7)
 TRAINING = trained(110)
 SETTINGS = """\
 # This laptop is slow in the evening.
@@ -70,7 +70,7 @@ SCENES = (
     Scene("chart", TRAINING, ("smoothed", "validation"), ("shift+tab", "m")),
     Scene("ended", ENDED, ("✓ Done.", "The adapter is ready")),
     Scene("core-gone", GENERATING, ("The core has ended, while work was under way.",), gone=True),
-    Scene("log", GENERATING, ("asks:",), ("m",)),
+    Scene("log", GENERATING, ("accepted:",), ("m",)),
     Scene("log-search", GENERATING, ("/ ", "of"), ("m", "slash", *"both are right", "enter", "N")),
     Scene("logs-merged", GENERATING, ("by time", "3│"), ("m", "i")),
     Scene("samples", ENDED, ("40 of 40 count", "not accepted"), ("d",)),
@@ -79,14 +79,16 @@ SCENES = (
     Scene("settings", ENDED, ("settings hegelion.toml", "limit"), ("p",), files={"hegelion.toml": SETTINGS}),
     Scene("checklist", ENDED, ("Ready to train", "worth a look"), ("h", "wait:Ready to train", "n")),
     Scene("help", GENERATING, ("Keys", "Escape closes"), ("question_mark",)),
-    Scene("palette", GENERATING, ("Run (r)",), ("ctrl+p",)),
+    Scene("palette", GENERATING, ("Search for commands",), ("ctrl+p",)),
     Scene("question", GENERATING, ("The run is at work", "Keep running"), ("q",)),
 )
 BY_NAME = {scene.name: scene for scene in SCENES}
 
 
 @contextlib.asynccontextmanager
-async def played(scene: Scene, folder: Path, size: tuple[int, int], theme: str = "") -> AsyncGenerator[Pilot[int], None]:
+async def played(
+    scene: Scene, folder: Path, size: tuple[int, int], theme: str = ""
+) -> AsyncGenerator[Pilot[int], None]:
     """A console that shows a scene, in its own theme, in the one of that name, or with ``NO_COLOR`` set."""
     run = Recording(folder, scene.moment)
     for name, text in scene.files.items():
@@ -120,7 +122,7 @@ def _same_everywhere(run: Recording, *, colourless: bool) -> Iterator[None]:
     """Time zone, machine, environment and checks are those of the recording."""
     theirs = (ENVIRONMENT_PREFIX, "TEXTUAL", "HF_", "NO_COLOR", "FORCE_COLOR")
     keep = {name: value for name, value in os.environ.items() if not name.startswith(theirs)}
-    ours = {"TZ": "UTC", "TERM": "xterm-256color", "COLORTERM": "truecolor", **({"NO_COLOR": "1"} if colourless else {})}
+    ours = {"TZ": "UTC", "TERM": "xterm-256color", "COLORTERM": "truecolor"} | ({"NO_COLOR": "1"} if colourless else {})
     with (
         patch.dict(os.environ, {**keep, **ours}, clear=True),
         patch("hegelion_tui.app.read_pressure", lambda *_, **__: run.machine),
