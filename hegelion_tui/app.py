@@ -52,7 +52,7 @@ from hegelion_tui.messages import (
 )
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
-from hegelion_tui.themes import DARK, LIGHT
+from hegelion_tui.themes import DARK, LIGHT, TERMINAL
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.wording import bereft, memory_advice
@@ -108,7 +108,7 @@ class ConsoleApp(KeyedApp):
         self._tables: dict[Widget, tuple[Action, ...]] = {}
         """The screens over the main one that have a table of actions of their own."""
         self._main = MainScreen(operations.place, operations.state, clock())
-        for theme in (DARK, LIGHT):
+        for theme in (DARK, LIGHT, TERMINAL):
             self.register_theme(theme)
         self._prefer(preferences.read(operations.place.root, self._flags))
 

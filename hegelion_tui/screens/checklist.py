@@ -134,6 +134,9 @@ class ChecklistScreen(Screen[None]):
         self._rows = []
         options: list[Option] = []
         for section in message.sections:
+            if options and self.has_class("-tall"):
+                options.append(Option("", disabled=True))
+                self._rows.append(None)
             options.append(Option(Content(section.title), disabled=True))
             self._rows.append(None)
             options += [Option(check_words.row(one)) for one in section.findings]

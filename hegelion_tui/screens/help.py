@@ -58,7 +58,7 @@ class HelpScreen(ModalScreen[None]):
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]
 
     def __init__(self, actions: Sequence[Action] = (), keys: Keys = SCROLLING) -> None:
-        """``actions`` of a screen, by default those of the main one; ``keys`` are those that widgets have by themselves."""
+        """``actions`` of a screen, by default of the main one; ``keys`` are those that widgets have by themselves."""
         super().__init__()
         self._tables = (actions,) if actions else (ACTIONS, LOG_ACTIONS, CHART_ACTIONS)
         self._keys = keys

@@ -15,7 +15,7 @@ from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.pane import Pane, PaneChosen
 
-MIN_WIDTH, MIN_HEIGHT = 46, 8
+MIN_WIDTH, MIN_HEIGHT = 39, 8
 """Cells that a generator's pane has at the least; beyond, the grid scrolls."""
 
 

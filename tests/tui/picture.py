@@ -7,11 +7,15 @@ cells, and frames, bars and braille, which fonts draw in many ways and with gaps
 from __future__ import annotations
 
 import html
+import io
 import re
 from collections import Counter
 from collections.abc import Iterator
 
 from rich.cells import cell_len
+from rich.console import Console
+from rich.segment import Segment, Segments
+from rich.style import Style
 from textual.app import App
 from textual.widgets import Input, TextArea
 
@@ -33,7 +37,7 @@ def picture(app: App[int], title: str) -> str:
     """What the app shows, in a window with a title."""
     for line in (*app.screen.query(Input), *app.screen.query(TextArea)):
         line.cursor_blink = False
-    svg = app.export_screenshot(title=title, simplify=True)
+    svg = _export(app, title)
     svg = re.sub(r"@font-face \{.*?\}\n", "", svg, flags=re.DOTALL)
     svg = re.sub(r"<!--.*?-->", "", svg)
     svg = re.sub(r"\bterminal-\d+-", "t-", svg)
@@ -45,11 +49,34 @@ def picture(app: App[int], title: str) -> str:
     return "\n".join(line.strip() for line in svg.splitlines() if line.strip()) + "\n"
 
 
+def _export(app: App[int], title: str) -> str:
+    """As ``App.export_screenshot`` does it, but that a terminal's own background is no colour."""
+    width, height = app.size
+    console = Console(width=width, height=height, file=io.StringIO(), force_terminal=True, color_system="truecolor")
+    console.record = True
+    for strip in app.screen._compositor.render_strips(app.size):
+        row = [Segment(text, _plain(style)) for text, style, _ in strip.simplify()]
+        console.print(Segments([*row, Segment.line()]), end="")
+    return console.export_svg(title=title)
+
+
+def _plain(style: Style | None) -> Style:
+    """A style whose background is left out where it is the terminal's own."""
+    if style is None or style.bgcolor is None or not style.bgcolor.is_default or style.reverse:
+        return style or Style()
+    return style.without_color + Style(color=style.color)
+
+
 def _background(found: re.Match[str]) -> str:
-    """The colours behind the text: the commonest one once for all, of the others one path each."""
+    """The colours behind the text: one that is behind most of it once for all, of the others one path each."""
     rows = [(colour, float(x), float(y), float(width)) for colour, x, y, width in _BACKGROUND.findall(found[0])]
-    common = Counter(colour for colour, *_ in rows).most_common(1)[0][0]
-    paths = {common: "M0 0h9999v9999H0z"}
+    behind: Counter[str] = Counter()
+    for colour, _, _, width in rows:
+        behind[colour] += round(width)
+    lines = max(y for _, _, y, _ in rows) / LINE
+    whole = max(x + width for _, x, _, width in rows) * lines
+    common = next((colour for colour, room in behind.most_common(1) if room > whole / 2), "")
+    paths = {common: "M0 0h9999v9999H0z"} if common else {}
     for colour, x, y, width in rows:
         if colour != common:
             paths[colour] = paths.get(colour, "") + f"M{_n(x)} {_n(y - 1.5)}h{_n(width)}v{LINE}h-{_n(width)}z"

@@ -9,7 +9,7 @@ import contextlib
 import os
 import time
 from collections.abc import AsyncGenerator, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from unittest.mock import patch
 
@@ -27,14 +27,14 @@ from tests.tui.screen_text import until, until_shown
 NO_COLOUR = "no-colour"
 GENERATING = accepted(24, later=7)
 TRAINING = trained(110)
+FLAGS = {"generation.limit": 40, "generation.instances": 3, "training.iters": 160, "teacher.max_new_tokens": 190}
+"""What the command line of the recorded run said."""
 SETTINGS = """\
 # This laptop is slow in the evening.
 [generation]
-instances = 3
-limit = 40
+silence_timeout = 600
 
 [training]
-iters = 160
 lr = 2e-5
 """
 
@@ -67,17 +67,17 @@ SCENES = (
     Scene("generating", GENERATING, ("24 of 40",)),
     Scene("quota", GENERATING, ("Waiting: The quota is used up.",), happens=(_quota(),)),
     Scene("training", TRAINING, ("step 110 of 160",)),
-    Scene("chart", TRAINING, ("smoothed", "validation"), ("shift+tab", "m")),
+    Scene("chart", TRAINING, ("smoothed", "validation"), ("tab", "m")),
     Scene("ended", ENDED, ("✓ Done.", "The adapter is ready")),
     Scene("core-gone", GENERATING, ("The core has ended, while work was under way.",), gone=True),
     Scene("log", GENERATING, ("accepted:",), ("m",)),
     Scene("log-search", GENERATING, ("/ ", "of"), ("m", "slash", *"both are right", "enter", "N")),
     Scene("logs-merged", GENERATING, ("by time", "3│"), ("m", "i")),
     Scene("samples", ENDED, ("40 of 40 count", "not accepted"), ("d",)),
-    Scene("sample", ENDED, ("Thesis", "Synthesis"), ("d", "wait:40 of 40 count", "down", "down", "enter")),
+    Scene("sample", ENDED, ("Thesis", "Antithesis"), ("d", "wait:40 of 40 count", "down", "down", "enter")),
     Scene("sample-edit", ENDED, ("Edit by hand", "Thesis"), ("d", "wait:40 of 40 count", "e")),
     Scene("settings", ENDED, ("settings hegelion.toml", "limit"), ("p",), files={"hegelion.toml": SETTINGS}),
-    Scene("checklist", ENDED, ("Ready to train", "worth a look"), ("h", "wait:Ready to train", "n")),
+    Scene("checklist", ENDED, ("checklist", "f mends it"), ("h", "wait:checks", "n")),
     Scene("help", GENERATING, ("Keys", "Escape closes"), ("question_mark",)),
     Scene("palette", GENERATING, ("Search for commands",), ("ctrl+p",)),
     Scene("question", GENERATING, ("The run is at work", "Keep running"), ("q",)),
@@ -95,7 +95,7 @@ async def played(
         (run.place.root / name).write_text(text)
     with _same_everywhere(run, colourless=theme == NO_COLOUR):
         run.feed(*scene.happens)
-        app = ConsoleApp(run, clock=run.clock)
+        app = ConsoleApp(run, clock=run.clock, flags=FLAGS)
         if theme not in ("", NO_COLOUR):
             app.theme = app._saved_theme = theme
         async with app.run_test(size=size, notifications=True) as pilot:
@@ -138,7 +138,8 @@ def _same_everywhere(run: Recording, *, colourless: bool) -> Iterator[None]:
 
 def checked(run: Recording) -> list[Section]:
     """The checks that the run passed; and one that found something."""
-    ready = tuple(from_check(check) for check in run.state.checks)
+    found = [from_check(check) for check in run.state.checks]
+    ready = tuple(replace(one, found=one.found.replace(f"{run.place.root}/", "")) for one in found)
     stale = Finding(
         "socket",
         "warning",
