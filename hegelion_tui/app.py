@@ -122,7 +122,9 @@ class ConsoleApp(KeyedApp):
         if wanted.theme in self.available_themes:
             self.theme = wanted.theme
         elif "TEXTUAL_THEME" not in os.environ:
-            self.theme = DARK.name
+            # A terminal of sixteen colours would turn the soft ones of the others into grey.
+            few = self.console.color_system == "standard" and bool(os.environ.get("TERM"))
+            self.theme = TERMINAL.name if few else DARK.name
         if wanted.theme and wanted.theme not in self.available_themes:
             problems.append(f"{preferences.THEME}: there is no theme {wanted.theme!r}.")
         self._saved_theme = self.theme

@@ -7,6 +7,7 @@ down with ``python -m tests.tui.recording WORKSPACE``.
 
 from __future__ import annotations
 
+import itertools
 import json
 import re
 import shutil
@@ -89,7 +90,9 @@ class Recording(FakeOperations):
         for log in place.logs.glob("generator_*.log"):
             _keep(log, lambda line: not re.match(r"\d\d:\d\d:\d\d ", line) or line[:8] <= clock)
         step = state.steps[-1].step if state.steps else -1
-        _keep(place.train_log, lambda line: not (found := re.search(r"tep (\d+):", line)) or int(found[1]) <= step)
+        _cut_before(
+            place.train_log, lambda line: bool(found := re.search(r"tep (\d+):", line)) and int(found[1]) > step
+        )
         _keep(place.run(state.run_id).metrics, lambda line: int(json.loads(line)["step"]) <= step)
         for rejected in (place.artifacts / "data").glob("*.rejected.jsonl"):
             _keep(rejected, lambda line: float(json.loads(line)["at"]) <= self.now)
@@ -110,6 +113,12 @@ def _until(events: list[AnyEvent], moment: Moment) -> Iterator[AnyEvent]:
 def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
     if path.exists():
         path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if wanted(line)))
+
+
+def _cut_before(path: Path, too_late: Callable[[str], bool]) -> None:
+    if path.exists():
+        lines = path.read_text().splitlines(keepends=True)
+        path.write_text("".join(itertools.takewhile(lambda line: not too_late(line), lines)))
 
 
 def record(place: Workspace) -> None:

@@ -68,7 +68,7 @@ SCENES = (
     Scene("quota", GENERATING, ("Waiting: The quota is used up.",), happens=(_quota(),)),
     Scene("training", TRAINING, ("step 110 of 160",)),
     Scene("chart", TRAINING, ("smoothed", "validation"), ("tab", "m")),
-    Scene("ended", ENDED, ("✓ Done.", "The adapter is ready")),
+    Scene("ended", ENDED, ("✓ Done.",)),
     Scene("core-gone", GENERATING, ("The core has ended, while work was under way.",), gone=True),
     Scene("log", GENERATING, ("accepted:",), ("m",)),
     Scene("log-search", GENERATING, ("/ ", "of"), ("m", "slash", *"both are right", "enter", "N")),
@@ -77,6 +77,7 @@ SCENES = (
     Scene("sample", ENDED, ("Thesis", "Antithesis"), ("d", "wait:40 of 40 count", "down", "down", "enter")),
     Scene("sample-edit", ENDED, ("Edit by hand", "Thesis"), ("d", "wait:40 of 40 count", "e")),
     Scene("settings", ENDED, ("settings hegelion.toml", "limit"), ("p",), files={"hegelion.toml": SETTINGS}),
+    Scene("choice", ENDED, ("Enter takes one", "kimi-code"), ("p", "wait:Who writes", "enter")),
     Scene("checklist", ENDED, ("checklist", "f mends it"), ("h", "wait:checks", "n")),
     Scene("help", GENERATING, ("Keys", "Escape closes"), ("question_mark",)),
     Scene("palette", GENERATING, ("Search for commands",), ("ctrl+p",)),
@@ -96,8 +97,8 @@ async def played(
     with _same_everywhere(run, colourless=theme == NO_COLOUR):
         run.feed(*scene.happens)
         app = ConsoleApp(run, clock=run.clock, flags=FLAGS)
-        if theme not in ("", NO_COLOUR):
-            app.theme = app._saved_theme = theme
+        if theme and theme != NO_COLOUR:
+            wear(app, theme)
         async with app.run_test(size=size, notifications=True) as pilot:
             await until(pilot, lambda: app.focused is not None and _logs_are_read(app))
             for key in scene.keys:
@@ -109,6 +110,12 @@ async def played(
                 run.end()
             await until(pilot, lambda: app._main.pressure is not None)
             yield pilot
+
+
+def wear(app: ConsoleApp, theme: str) -> None:
+    """Take a theme on, and keep it in no file."""
+    app._saved_theme = theme
+    app.theme = theme
 
 
 def _logs_are_read(app: ConsoleApp) -> bool:

@@ -15,42 +15,51 @@ from textual.pilot import Pilot
 
 from hegelion_tui.app import ConsoleApp
 from tests.tui.picture import picture
-from tests.tui.scenes import BY_NAME, NO_COLOUR, SCENES, Scene, played
+from tests.tui.scenes import BY_NAME, NO_COLOUR, SCENES, Scene, played, wear
 from tests.tui.screen_text import text_of, until, until_shown
 
 KEPT = Path(__file__).parent / "screens"
 RENEW = bool(os.environ.get("RENEW"))
-SIZES = ((60, 20), (80, 24), (160, 50), (240, 70))
+SIZES = ((160, 50), (240, 70), (80, 24), (60, 20))
 SMALL = (80, 24)
-THEMES = ("hegelion-dark", "hegelion-light", "ansi-dark", NO_COLOUR)
+THEMES = ("hegelion-dark", "hegelion-light", "hegelion-terminal")
 IN_COLOUR = ("generating", "chart", "sample", "settings")
 
 
-@pytest.mark.parametrize("size", SIZES, ids=lambda size: "{}x{}".format(*size))
 @pytest.mark.parametrize("scene", SCENES, ids=lambda scene: scene.name)
-async def test_text_of(scene: Scene, size: tuple[int, int], tmp_path: Path) -> None:
-    async with played(scene, tmp_path, size) as pilot:
-        await compare(pilot, scene, KEPT / "{}x{}".format(*size) / f"{scene.name}.txt", shown)
-        assert all(len(row) <= size[0] for row in shown(pilot).splitlines())
+async def test_text_of(scene: Scene, tmp_path: Path) -> None:
+    """One console for all sizes: a terminal that is resized meanwhile shows the same."""
+    async with played(scene, tmp_path, SIZES[0]) as pilot:
+        for size in SIZES:
+            await pilot.resize_terminal(*size)
+            await compare(pilot, scene, KEPT / "{}x{}".format(*size) / f"{scene.name}.txt", shown)
+            assert all(len(row) <= size[0] for row in shown(pilot).splitlines())
 
 
-@pytest.mark.parametrize("theme", THEMES)
+@pytest.mark.parametrize("themes", [THEMES, (NO_COLOUR,)], ids=["themes", NO_COLOUR])
 @pytest.mark.parametrize("scene", [BY_NAME[name] for name in IN_COLOUR], ids=lambda scene: scene.name)
-async def test_picture_of(scene: Scene, theme: str, tmp_path: Path) -> None:
-    async with played(scene, tmp_path, SMALL, theme) as pilot:
-        await compare(pilot, scene, KEPT / theme / f"{scene.name}.svg", drawn)
+async def test_picture_of(scene: Scene, themes: tuple[str, ...], tmp_path: Path) -> None:
+    async with played(scene, tmp_path, SMALL, themes[0]) as pilot:
+        for theme in themes:
+            if theme != NO_COLOUR:
+                wear(app_of(pilot), theme)
+            await compare(pilot, scene, KEPT / theme / f"{scene.name}.svg", drawn)
 
 
 def test_nothing_is_kept_for_nothing() -> None:
     texts = {KEPT / "{}x{}".format(*size) / f"{scene.name}.txt" for size in SIZES for scene in SCENES}
-    pictures = {KEPT / theme / f"{name}.svg" for theme in THEMES for name in IN_COLOUR}
+    pictures = {KEPT / theme / f"{name}.svg" for theme in (*THEMES, NO_COLOUR) for name in IN_COLOUR}
     assert {path for path in KEPT.rglob("*.*") if path.is_file()} == texts | pictures
+
+
+def app_of(pilot: Pilot[int]) -> ConsoleApp:
+    assert isinstance(pilot.app, ConsoleApp)
+    return pilot.app
 
 
 def shown(pilot: Pilot[int]) -> str:
     """What can be read, to the end of each row; nothing else of this machine is in it than the recording's."""
-    assert isinstance(pilot.app, ConsoleApp)
-    return text_of(pilot.app) + "\n"
+    return text_of(app_of(pilot)) + "\n"
 
 
 def drawn(pilot: Pilot[int]) -> str:
