@@ -91,6 +91,9 @@ class ChecklistScreen(Screen[None]):
     def on_unmount(self) -> None:
         self._left = True
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._list.scroll_to_highlight)
+
     @property
     def _list(self) -> OptionList:
         return self.query_one("#checks", OptionList)

@@ -34,12 +34,19 @@ class KeyTable(Widget):
         super().__init__()
         self._groups = groups
         self._room = max(len(key) for group in groups for key, _ in group) + 2
+        self._laid_out: tuple[int, list[Content]] = (0, [])
+        """A width, and the lines at that width."""
 
     def render(self) -> Content:
-        return Content("\n").join(self._lines(self.size.width))
+        return Content("\n").join(self._at(self.size.width))
 
     def get_content_height(self, container: Size, viewport: Size, width: int) -> int:
-        return sum(1 for _ in self._lines(width))
+        return len(self._at(width))
+
+    def _at(self, width: int) -> list[Content]:
+        if self._laid_out[0] != width:
+            self._laid_out = width, list(self._lines(width))
+        return self._laid_out[1]
 
     def _lines(self, width: int) -> Iterator[Content]:
         for group in self._groups:
