@@ -90,9 +90,7 @@ class Recording(FakeOperations):
         for log in place.logs.glob("generator_*.log"):
             _keep(log, lambda line: not re.match(r"\d\d:\d\d:\d\d ", line) or line[:8] <= clock)
         step = state.steps[-1].step if state.steps else -1
-        _cut_before(
-            place.train_log, lambda line: bool(found := re.search(r"tep (\d+):", line)) and int(found[1]) > step
-        )
+        _cut_before(place.train_log, lambda line: _step_of(line) > step)
         _keep(place.run(state.run_id).metrics, lambda line: int(json.loads(line)["step"]) <= step)
         for rejected in (place.artifacts / "data").glob("*.rejected.jsonl"):
             _keep(rejected, lambda line: float(json.loads(line)["at"]) <= self.now)
@@ -113,6 +111,12 @@ def _until(events: list[AnyEvent], moment: Moment) -> Iterator[AnyEvent]:
 def _keep(path: Path, wanted: Callable[[str], bool]) -> None:
     if path.exists():
         path.write_text("".join(line for line in path.read_text().splitlines(keepends=True) if wanted(line)))
+
+
+def _step_of(line: str) -> int:
+    """The step that a line of the log of training is about; -1 if it is about none."""
+    found = re.search(r"tep (\d+):", line)
+    return int(found[1]) if found else -1
 
 
 def _cut_before(path: Path, too_late: Callable[[str], bool]) -> None:

@@ -22,6 +22,8 @@ KEPT = Path(__file__).parent / "screens"
 RENEW = bool(os.environ.get("RENEW"))
 SIZES = ((160, 50), (240, 70), (80, 24), (60, 20))
 SMALL = (80, 24)
+PATIENCE = 60.0
+"""Seconds that a busy machine may take for a large screen."""
 THEMES = ("hegelion-dark", "hegelion-light", "hegelion-terminal")
 IN_COLOUR = ("generating", "chart", "sample", "settings")
 
@@ -74,7 +76,7 @@ async def compare(pilot: Pilot[int], scene: Scene, kept: Path, now: Callable[[Pi
         return
     wanted = read(kept)
     try:
-        await until(pilot, lambda: now(pilot) == wanted)
+        await until(pilot, lambda: now(pilot) == wanted, patience=PATIENCE, every=0.05)
     except TimeoutError:
         there = now(pilot).splitlines()
         difference = "\n".join(difflib.unified_diff(wanted.splitlines(), there, "kept", "now", n=1, lineterm=""))
