@@ -13,12 +13,14 @@ TRACKERS := .tools/trackers
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format bench bench-scu interop clean help
+.PHONY: demo test lint format screens pictures bench bench-scu interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
 	@echo "make test    lint, types and every test"
 	@echo "make lint    lint and types only"
+	@echo "make screens  the dumps and pictures that tests/tui/test_screens.py compares with, anew; look at the difference"
+	@echo "make pictures the pictures of docs/console.md, from the recorded run"
 	@echo "make bench   the tables of docs/benchmarks.md"
 	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
 	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
@@ -39,6 +41,12 @@ lint: .venv/.test
 format: .venv/.test
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
+
+screens: .venv/.test
+	RENEW=1 $(BIN)/python -m pytest -q -n $(TEST_WORKERS) tests/tui/test_screens.py
+
+pictures: .venv/.test
+	$(BIN)/python -m tests.tui.pictures
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run

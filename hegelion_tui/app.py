@@ -60,7 +60,7 @@ from hegelion_tui.messages import (
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
 from hegelion_tui.telling import TellingApp
-from hegelion_tui.themes import DARK, LIGHT
+from hegelion_tui.themes import DARK, LIGHT, TERMINAL
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
 from hegelion_tui.widgets.key_bar import KeyBar
@@ -137,7 +137,7 @@ class ConsoleApp(TellingApp):
         self._tables: dict[Widget, tuple[Action, ...]] = {}
         """The screens over the main one that have a table of actions of their own."""
         self._main = MainScreen(operations.place, operations.state, clock())
-        for theme in (DARK, LIGHT):
+        for theme in (DARK, LIGHT, TERMINAL):
             self.register_theme(theme)
         self._prefer(preferences.read(operations.place.root, self._flags))
 
@@ -151,7 +151,9 @@ class ConsoleApp(TellingApp):
         if wanted.theme in self.available_themes:
             self.theme = wanted.theme
         elif "TEXTUAL_THEME" not in os.environ:
-            self.theme = DARK.name
+            # A terminal of sixteen colours would turn the soft ones of the others into grey.
+            few = self.console.color_system == "standard" and bool(os.environ.get("TERM"))
+            self.theme = TERMINAL.name if few else DARK.name
         if wanted.theme and wanted.theme not in self.available_themes:
             problems.append(f"{preferences.THEME}: there is no theme {wanted.theme!r}.")
         self._saved_theme = self.theme

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -128,7 +129,8 @@ def door(
 
 
 def _open_console(workspace: Path, flags: dict[str, object], *, demo: bool) -> int:
-    if not (sys.stdin.isatty() and sys.stdout.isatty()):
+    served = "TEXTUAL_DRIVER" in os.environ  # by textual-serve, which shows it in a browser
+    if not served and not (sys.stdin.isatty() and sys.stdout.isatty()):
         raise UserError(
             "The console needs a terminal, and this is none.",
             "Use 'hegelion-console --run-all' where there is no terminal.",

@@ -178,8 +178,8 @@ def detail(item: Row, *, wide: bool) -> Content:
 
 def _whence(item: Row, *, wide: bool) -> str:
     if item.overruled:
-        said = f"{SETTINGS_FILE} says {item.written}" if item.written else f"what is saved in {SETTINGS_FILE}"
-        return f"Set by {item.overruled}; {said}{',' if item.written else ''} which has no effect while that is there."
+        said = f"{SETTINGS_FILE} says {item.written}, which" if item.written else f"what is saved in {SETTINGS_FILE}"
+        return f"Set by {item.overruled}; {said} has no effect while that is there."
     if item.section == UNKNOWN:
         return f"In {SETTINGS_FILE}."
     when = takes_effect(item)

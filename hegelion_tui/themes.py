@@ -1,4 +1,7 @@
-"""The console's own colours: a calm dark and a calm light. All of Textual's themes can be chosen in the palette."""
+"""The console's own colours: a calm dark, a calm light, and the terminal's own sixteen, whatever they are.
+
+All of Textual's themes can be chosen in the palette, too.
+"""
 
 from __future__ import annotations
 
@@ -51,5 +54,41 @@ LIGHT = Theme(
         "scrollbar": "#c5c0b5",
         "scrollbar-background": "#fbfaf7",
         "scrollbar-corner-color": "#fbfaf7",
+    },
+)
+
+TERMINAL = Theme(
+    name="hegelion-terminal",
+    ansi=True,
+    primary="ansi_blue",
+    secondary="ansi_cyan",
+    accent="ansi_yellow",
+    success="ansi_green",
+    warning="ansi_yellow",
+    error="ansi_red",
+    foreground="ansi_default",
+    background="ansi_default",
+    surface="ansi_default",
+    panel="ansi_default",
+    boost="ansi_default",
+    variables={
+        "ansi-background": "ansi_default",
+        "ansi-foreground": "ansi_default",
+        "border": "ansi_bright_black",
+        "border-blurred": "ansi_bright_black",
+        "scrollbar": "ansi_bright_black",
+        "scrollbar-hover": "ansi_bright_black",
+        "scrollbar-background": "ansi_default",
+        "scrollbar-background-hover": "ansi_default",
+        "scrollbar-background-active": "ansi_default",
+        "footer-key-foreground": "ansi_blue",
+        "block-cursor-foreground": "ansi_black",
+        "block-cursor-background": "ansi_blue",
+        "input-cursor-foreground": "ansi_black",
+        "input-cursor-background": "ansi_white",
+        "input-selection-foreground": "ansi_black",
+        "input-selection-background": "ansi_cyan",
+        "screen-selection-foreground": "ansi_black",
+        "screen-selection-background": "ansi_cyan",
     },
 )

@@ -44,22 +44,27 @@ _LEVEL_STYLES = {"normal": "$success", "warning": "$warning", "critical": "bold 
 
 def header(state: RunState, project: str, width: int) -> Content:
     """One line: project, who teaches whom, and, as far as there is room, run and core."""
-    left = Content.assemble(
+    core = f"core {state.core_pid}" if state.core_pid else ""
+    full = state.teacher_version
+    for version, right in ((full, f"{state.run_id}   {core}"), (full, core), (full, ""), ("", "")):
+        left = _who(state, project, version)
+        space = width - left.cell_length - len(right)
+        if space >= (2 if right else 0):
+            return Content.assemble(left, " " * space, (right, MUTED))
+    return left.truncate(width, ellipsis=True)
+
+
+def _who(state: RunState, project: str, version: str) -> Content:
+    return Content.assemble(
         ("hegelion ", "bold $primary"),
         (printable(project), "bold"),
         ("  demo", "$accent") if state.demo else "",
         "   ",
         printable(state.teacher),
-        (f" {printable(state.teacher_version)}" if state.teacher_version else "", MUTED),
+        (f" {printable(version)}" if version else "", MUTED),
         (" → ", MUTED),
         printable(state.student),
     )
-    core = f"core {state.core_pid}" if state.core_pid else ""
-    for right in (f"{state.run_id}   {core}", core, ""):
-        space = width - left.cell_length - len(right)
-        if space >= 2:
-            return Content.assemble(left, " " * space, (right, MUTED))
-    return left.truncate(width, ellipsis=True)
 
 
 def stage_detail(state: RunState, stage: Stage) -> str:

@@ -64,9 +64,10 @@ def counts(by_name: Mapping[str, int], most: int = 4) -> str:
 
 def generation_facts(state: RunState) -> list[str]:
     """What generation costs and how it goes, beside the samples themselves; the most useful first."""
-    facts = [f"{state.in_flight} in flight"]
-    if state.pace is not None:
-        facts[0] += f" of {state.pace} allowed"
+    facts = []
+    if state.in_flight or state.stages["generate"].status == "running":
+        allowed = f" of {state.pace} allowed" if state.pace is not None else ""
+        facts.append(f"{state.in_flight} in flight{allowed}")
     if state.rejected_by_reason:
         facts.append(f"rejected {counts(state.rejected_by_reason, 3)}")
     if state.failed_by_kind:

@@ -21,6 +21,8 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
+from hegelion_tui.logs.marks import KINDS
+from hegelion_tui.logs.marks import marks as begin_marks
 from hegelion_tui.logs.search import BadPattern, Pattern, Spot
 from hegelion_tui.logs.selecting import MAX_COPIED, copied, lines_of
 from hegelion_tui.logs.text import part
@@ -57,6 +59,7 @@ class LogView(ScrollView, can_focus=True):
         "log-view--match",
         "log-view--current",
         *(f"log-view--label-{number}" for number in range(LABELS)),
+        *(f"log-view--{kind}" for kind in KINDS),
     }
 
     virtual_size: reactive[Size] = reactive(Size(0, 0), repaint=False)
@@ -370,6 +373,7 @@ class LogView(ScrollView, can_focus=True):
             self.virtual_size = Size(width, len(self.window.rows))
             target = float(self.max_scroll_y) if self.following else max(0.0, min(y, float(self.max_scroll_y)))
             self.scroll_target_y = self.scroll_y = target
+            self.vertical_scrollbar.position = target  # a bar that was hidden at this moment was not told
         finally:
             self._settling = False
         self.refresh()
@@ -425,7 +429,8 @@ class LogView(ScrollView, can_focus=True):
 
     def _segments(self, row: Row, start: int, end: int, style: Style) -> list[Segment]:
         line = row.entry.line
-        marks = [*self._matches(row, start, end), *self._selected(row)]
+        begin = [] if line.ansi else self._begin(row, start)
+        marks = [*begin, *self._matches(row, start, end), *self._selected(row)]
         if not marks and not line.ansi:
             return [Segment(line.plain[start:end], style)]
         text = line.coloured() or Text(line.plain)
@@ -433,6 +438,15 @@ class LogView(ScrollView, can_focus=True):
             text.stylize(mark, left, right)
         shown = text[start:end].render(self.app.console)
         return [Segment(piece, style + own if own else style) for piece, own, _ in shown if piece]
+
+    def _begin(self, row: Row, start: int) -> list[tuple[int, int, Style]]:
+        """Time, call and verdict, where a row begins with them."""
+        if start:
+            return []
+        return [
+            (left, right, self.get_component_rich_style(f"log-view--{kind}", partial=True))
+            for left, right, kind in begin_marks(row.entry.line.plain)
+        ]
 
     def _matches(self, row: Row, start: int, end: int) -> list[tuple[int, int, Style]]:
         if self.pattern is None:

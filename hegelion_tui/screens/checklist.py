@@ -92,6 +92,9 @@ class ChecklistScreen(Screen[None]):
     def on_unmount(self) -> None:
         self._left = True
 
+    def on_resize(self) -> None:
+        self.call_after_refresh(self._list.scroll_to_highlight)
+
     @property
     def _list(self) -> OptionList:
         return self.query_one("#checks", OptionList)
@@ -135,6 +138,9 @@ class ChecklistScreen(Screen[None]):
         self._rows = []
         options: list[Option] = []
         for section in message.sections:
+            if options and self.has_class("-tall"):
+                options.append(Option("", disabled=True))
+                self._rows.append(None)
             options.append(Option(Content(section.title), disabled=True))
             self._rows.append(None)
             options += [Option(check_words.row(one, key_names(self.app)("fix"))) for one in section.findings]

@@ -334,7 +334,7 @@ class SamplesScreen(Screen[None]):
         if catalogue is not None:
             target = f" of {self.state.target:,}" if self.state.target else ""
             counts = f"{catalogue.store.accepted:,}{target} count"
-        head = Content.assemble(("samples ", "bold $primary"), shown, "   ", (counts, "dim"))
+        head = Content.assemble(("samples ", "bold $primary"), counts, "   " if counts else "", (shown, "dim"))
         self.query_one("#samples-head", Static).update(head)
         for view, name in _VIEWS:
             count = f" {len(catalogue.shelves[view]):,}" if catalogue is not None else ""

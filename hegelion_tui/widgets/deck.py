@@ -16,7 +16,7 @@ from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.pane import Pane, PaneChosen
 
-MIN_WIDTH, MIN_HEIGHT = 46, 8
+MIN_WIDTH, MIN_HEIGHT = 39, 8
 """Cells that a generator's pane has at the least; beyond, the grid scrolls."""
 
 
@@ -92,6 +92,7 @@ class Deck(Vertical):
         await self._match_generators(self.state)
         await self._refresh_tabs()
         self._show_summary()
+        self._share_height()
         self._activate(self.active_id)
         self._follow_work(RunState(), self.state)
         self._title_generators()
@@ -150,6 +151,7 @@ class Deck(Vertical):
             return
         await self._match_generators(after)
         self._show_summary()
+        self._share_height()
         if ending.has_ended(after) != ending.has_ended(before):
             await self._refresh_tabs()
         self._follow_work(before, after)
@@ -180,6 +182,12 @@ class Deck(Vertical):
         over = ending.has_ended(self.state)
         self.query_one(SummaryPane).set_class(not over, "-absent")
         self.set_class(over, "-ended")  # what it made is worth more room than the logs of those that made it
+
+    def _share_height(self) -> None:
+        """Most of the room is for what has something to show: the generators, and from training on what it tells."""
+        trained = self.state.plan is not None
+        self.set_class(trained, "-trained")
+        self.set_class(not trained and bool(self.state.instances), "-generated")
 
     def _follow_work(self, before: RunState, after: RunState) -> None:
         """Show the pane where things happen, until a person has chosen one."""

@@ -140,10 +140,10 @@ def right(log: Path) -> int:
 class Console:
     """The app in a process on a pty, seen from outside."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, command: list[str] | None = None) -> None:
         self._master, slave = pty.openpty()
         fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 50, 160, 0, 0))
-        command = [sys.executable, "-m", "tests.benchmarks.console", str(folder)]
+        command = command or [sys.executable, "-m", "tests.benchmarks.console", str(folder)]
         environment = {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor"}
         self.process = subprocess.Popen(
             command, stdin=slave, stdout=slave, stderr=slave, env=environment, start_new_session=True

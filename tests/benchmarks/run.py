@@ -24,6 +24,7 @@ from hegelion_core.event_log import EventLog, replay
 from tests.benchmarks import chart, generation, requests, sample_files, training
 from tests.benchmarks import status as glances
 from tests.benchmarks.console import flood
+from tests.benchmarks.screens import paint, screens
 
 BIN = Path(sys.executable).parent
 MIB = 1 << 20
@@ -110,8 +111,8 @@ def samples() -> None:
 
 
 def console() -> None:
-    """The console while eight processes flood their logs."""
-    for cells in flood():
+    """The console: first paint, its screens, and while eight processes flood their logs."""
+    for cells in (*paint(), *screens(), *flood()):
         row(*cells)
 
 

@@ -266,3 +266,31 @@ def at_least(kind: type[e.Event], number: int) -> Callable[[list[e.AnyEvent]], b
 def last(events: list[e.AnyEvent], kind: type[E]) -> E:
     """The newest event of a class."""
     return [event for event in events if isinstance(event, kind)][-1]
+
+
+def test_textuals_server_can_show_it_in_a_browser(console: Console) -> None:
+    """What textual-serve gives it: pipes in place of a terminal, and Textual's driver for browsers."""
+    served = {"TEXTUAL_DRIVER": "textual.drivers.web_driver:WebDriver", "COLUMNS": "120", "ROWS": "40"}
+    process = subprocess.Popen(
+        [str(PROGRAM), "--student", str(console.student)],
+        cwd=console.folder,
+        env={**console.environment, **served},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    try:
+        painted, deadline = b"", time.monotonic() + PATIENCE
+        while b"Nothing yet" not in painted:
+            assert time.monotonic() < deadline, painted[-2000:]
+            if select.select([process.stdout], [], [], 0.2)[0]:
+                painted += os.read(process.stdout.fileno(), 65536)
+        leave = b'{"type": "quit"}'
+        process.stdin.write(b"M" + len(leave).to_bytes(4, "big") + leave)
+        process.stdin.flush()
+        process.communicate(timeout=PATIENCE)
+        assert process.returncode == 0
+    finally:
+        process.kill()
+        process.communicate()

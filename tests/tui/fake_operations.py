@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterable, Sequence
 
 from msgspec.structs import replace
 
@@ -47,6 +47,12 @@ class FakeOperations:
             self._state = apply(self._state, stamped)
             if self._queue is not None:
                 self._queue.put_nowait(stamped)
+
+    def replay(self, events: Iterable[AnyEvent]) -> None:
+        """Let these events happen when they happened."""
+        for event in events:
+            self.now = event.at
+            self._state = apply(self._state, event)
 
     def end(self) -> None:
         """The core dies."""

@@ -425,7 +425,35 @@ async def test_no_colour(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -
         assert app.no_color
 
 
-@pytest.mark.parametrize("theme", ["hegelion-light", "textual-light", "nord", "ansi-dark"])
+@pytest.mark.parametrize(
+    ("term", "colours", "theme"),
+    [
+        ("xterm", "", "hegelion-terminal"),
+        ("xterm", "truecolor", "hegelion-dark"),
+        ("xterm-256color", "", "hegelion-dark"),
+        ("", "", "hegelion-dark"),
+    ],
+)
+def test_a_terminal_of_few_colours_keeps_its_own(
+    run: FakeOperations, monkeypatch: pytest.MonkeyPatch, term: str, colours: str, theme: str
+) -> None:
+    monkeypatch.setenv("TERM", term)
+    monkeypatch.setenv("COLORTERM", colours)
+    assert console(run).theme == theme
+
+
+async def test_most_of_the_room_is_for_what_has_something_to_show(run: FakeOperations) -> None:
+    app = console(run)
+    async with app.run_test(size=WIDE, notifications=True) as pilot:
+        above, below = (app.screen.query_one(f"#{name}") for name in ("generators", "below"))
+        await until(pilot, lambda: above.size.height == below.size.height)
+        run.feed(*generating(2), *answered(1))
+        await until(pilot, lambda: above.size.height > 2 * below.size.height)
+        run.feed(*training(), step(2))
+        await until(pilot, lambda: below.size.height > above.size.height)
+
+
+@pytest.mark.parametrize("theme", ["hegelion-light", "hegelion-terminal", "textual-light", "nord", "ansi-dark"])
 async def test_other_themes(run: FakeOperations, theme: str) -> None:
     run.feed(*generating(), *training(), step(2), step(4))
     app = console(run)
