@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import sys
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
@@ -17,7 +19,7 @@ from hegelion_core.event_log import EventLog
 from hegelion_core.redaction import CREDENTIAL_NAME
 from hegelion_core.settings import Settings
 from hegelion_core.spool import follow
-from hegelion_core.supervisor import Supervisor
+from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.worker import Job
 from hegelion_core.workspace import RunFolder, Workspace
 
@@ -82,29 +84,43 @@ class Jobs:
             stdout=logs,
         )
         self._log.publish(events.ChildStarted(name=name, pid=child.pid))
-        failure: events.WorkerFailed | None = None
-        exhausted: events.MemoryExhausted | None = None
+        told = _Told()
+        following = asyncio.create_task(self._follow(name, child, told))
         try:
-            async for lines in follow(self._run.reports(name), lambda: not child.running):
-                for line in lines:
-                    event = events.decode(line)
-                    if isinstance(event, events.WorkerFailed):
-                        failure = event
-                    else:
-                        exhausted = event if isinstance(event, events.MemoryExhausted) else exhausted
-                        self._log.publish(event)
+            await asyncio.shield(following)
             code = await child.wait()
         finally:
             await child.stop(STOP_GRACE)
+            await asyncio.gather(following, return_exceptions=True)  # what it says while it saves counts as well
             seconds = time.monotonic() - begun
             self._log.publish(
                 events.ChildExited(name=name, pid=child.pid, code=await child.wait(), seconds=round(seconds, 3))
             )
+        failure, exhausted = told.failure, told.exhausted
         if failure is not None:
             raise UserError(failure.message, failure.hint, ExitCode(failure.exit_code))
         if code != 0:
             how = f" ran out of memory: {exhausted.detail}." if exhausted else f" {how_it_ended(code)}{last_line(logs)}"
             raise WorkerDied(name + how, f"Its last lines are in {logs}.", code, out_of_memory=exhausted is not None)
+
+    async def _follow(self, name: str, child: Child, told: _Told) -> None:
+        """Publish what a worker reports, until it has ended."""
+        async for lines in follow(self._run.reports(name), lambda: not child.running):
+            for line in lines:
+                event = events.decode(line)
+                if isinstance(event, events.WorkerFailed):
+                    told.failure = event
+                else:
+                    told.exhausted = event if isinstance(event, events.MemoryExhausted) else told.exhausted
+                    self._log.publish(event)
+
+
+@dataclass
+class _Told:
+    """What a worker said of its own end."""
+
+    failure: events.WorkerFailed | None = None
+    exhausted: events.MemoryExhausted | None = None
 
 
 def write_job(name: str, place: Workspace, run: RunFolder, settings: Settings, arguments: Mapping[str, str]) -> Path:

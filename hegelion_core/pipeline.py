@@ -315,6 +315,8 @@ class Pipeline:
         await self._jobs.run("evaluate", "hegelion_core.evaluation.worker")
         if (result := self._log.state.evaluation) is None:
             return ""
+        if not result.validation_rows:
+            return f"{result.prompts} prompts answered by both"
         return f"loss {result.base_loss:.3f} -> {result.adapter_loss:.3f} nats per token"
 
     @contextlib.contextmanager

@@ -11,7 +11,7 @@ import click
 
 from hegelion_core.commands.options import CONTEXT, DEMO, DRY_RUN, NEW, SET, WORKSPACE, flags_of, setting
 from hegelion_core.commands.streams import write_result
-from hegelion_core.commands.text import printable
+from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.errors import ExitCode, UserError, explain
 
 if TYPE_CHECKING:
@@ -113,7 +113,7 @@ def _print(state: RunState, *, as_json: bool) -> None:
         hint = "Evaluate again with --new."
         raise UserError(f"{path}: is damaged ({error}).", hint) from None
     if as_json:
-        write_result(msgspec.json.encode(found).decode() + "\n")
+        write_result(printable_json(msgspec.json.encode(found)))
         return
     width = shutil.get_terminal_size((100, 24)).columns if sys.stdout.isatty() else 100
     write_result("".join(f"{printable(line)}\n" for line in side_by_side(found, width)))

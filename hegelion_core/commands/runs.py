@@ -12,7 +12,7 @@ from click.core import ParameterSource
 
 from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE, Option, together
 from hegelion_core.commands.streams import write_result
-from hegelion_core.commands.text import printable
+from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
@@ -155,7 +155,7 @@ class _Asked:
     def print_json(self, result: object) -> None:
         import msgspec
 
-        write_result(msgspec.json.encode(result).decode() + "\n")
+        write_result(printable_json(msgspec.json.encode(result)))
 
     def print_lines(self, lines: Sequence[str]) -> None:
         write_result("".join(f"{printable(line)}\n" for line in lines))

@@ -10,7 +10,7 @@ import msgspec
 
 from hegelion_core.commands import status_words
 from hegelion_core.commands.streams import write_result
-from hegelion_core.commands.text import printable
+from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.glance import Glance, Onlooker
 from hegelion_core.workspace import Workspace
@@ -54,7 +54,7 @@ def status(workspace: Path, *, demo: bool, as_json: bool, watch: bool = False) -
 
 def _text(glance: Glance | None, place: Workspace, *, as_json: bool) -> str:
     if as_json:
-        return msgspec.json.encode(status_words.plain(glance) if glance is not None else None).decode() + "\n"
+        return printable_json(msgspec.json.encode(status_words.plain(glance) if glance is not None else None))
     if glance is None:
         return printable(f"No run in {place.artifacts} yet.\n")
     return "".join(f"{printable(line)}\n" for line in status_words.lines(glance))

@@ -11,7 +11,7 @@ import msgspec
 
 from hegelion_core import again
 from hegelion_core.commands.run_words import table, when
-from hegelion_core.commands.words import duration, generation_facts, instance_words, nearby, size
+from hegelion_core.commands.words import duration, generation_facts, instance_words, nearby, purpose, size
 from hegelion_core.events import CheckFailed
 from hegelion_core.glance import Glance
 from hegelion_core.run_state import RunState, StageState, samples_per_minute, seconds_left, training_seconds_left
@@ -51,8 +51,8 @@ def lines(glance: Glance) -> list[str]:
     told = _STANDING[standing(state, glance.core)]
     core = f", core {glance.core}" if glance.core else f" (last at work {when(state.updated_at)})"
     said = [f"Run {state.run_id or glance.run.id}: {told}{core}"]
-    if state.teacher:
-        said.append(f"  {' '.join(_teaching(state))}")
+    if state.student:
+        said.append(f"  {purpose(state)}")
     said += ["", *_stages(state, now, at_work=bool(glance.core))]
     said += ["", *_samples(glance)]
     said += _training(glance)
@@ -61,13 +61,6 @@ def lines(glance: Glance) -> list[str]:
     said += _logs(glance)
     said += _troubles(glance)
     return said
-
-
-def _teaching(state: RunState) -> Iterator[str]:
-    yield state.teacher_program or state.teacher
-    if state.teacher_version:
-        yield state.teacher_version
-    yield f"teaches {state.student}, prompts from {nearby(state.source)}"
 
 
 def _stages(state: RunState, now: float, *, at_work: bool) -> list[str]:
@@ -103,6 +96,8 @@ def _far(state: RunState, name: str) -> str:
 
 def _samples(glance: Glance) -> list[str]:
     state, now = glance.state, glance.now
+    if again.kind_of(state.run_id) in ("train", "evaluate"):  # it wants none
+        return [f"Samples:   {state.accepted} in {nearby(state.sample_path)}"] if state.accepted else []
     generating = bool(glance.core) and state.stages["generate"].status == "running"
     facts = [f"{state.accepted}/{state.target}"]
     if generating and (rate := samples_per_minute(state, now)) is not None:

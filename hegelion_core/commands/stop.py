@@ -16,7 +16,7 @@ from hegelion_core import again
 from hegelion_core.client import Client
 from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE
 from hegelion_core.commands.streams import write, write_result
-from hegelion_core.commands.text import printable
+from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.commands.words import describe, duration
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import RunEnded, Stage, StageStopped
@@ -68,7 +68,7 @@ def stop(context: click.Context, /, what: What, *, as_json: bool, workspace: Pat
 
     result = asyncio.run(_stop(Workspace(workspace.resolve(), demo), what, say))
     if as_json:
-        write_result(msgspec.json.encode(result).decode() + "\n")
+        write_result(printable_json(msgspec.json.encode(result)))
     context.exit(ExitCode.DONE)
 
 

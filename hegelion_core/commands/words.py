@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core import events as e
+from hegelion_core.again import kind_of
 from hegelion_core.commands.text import printable
 from hegelion_core.evaluation import summary as evaluation
 from hegelion_core.run_state import InstanceState, RunState, samples_per_minute, seconds_left
@@ -108,6 +109,19 @@ def nearby(path: str) -> str:
     return path.removeprefix(here)
 
 
+def purpose(state: RunState) -> str:
+    """What a run is for: who teaches whom, or what is done with the student."""
+    match kind_of(state.run_id):
+        case "convert":
+            return f"samples become rows for {state.student}"
+        case "train":
+            return f"{state.student} is trained"
+        case "evaluate":
+            return f"{state.student}, base against adapter"
+    teacher = f"{state.teacher_program or state.teacher} {state.teacher_version}".rstrip()
+    return f"{teacher} teaches {state.student}, prompts from {nearby(state.source)}"
+
+
 @singledispatch
 def describe(event: e.Event, state: RunState) -> str:
     """A line for ``event``, given the state after it; empty if it is not worth one."""
@@ -117,7 +131,7 @@ def describe(event: e.Event, state: RunState) -> str:
 @describe.register
 def _(event: e.RunOpened, state: RunState) -> str:
     verb = "resumed" if event.resumed else "new"
-    return f"Run {event.run_id} ({verb}): {event.teacher} teaches {event.student}, prompts from {event.source}"
+    return f"Run {event.run_id} ({verb}): {purpose(state)}"
 
 
 @describe.register
@@ -180,6 +194,8 @@ def _(event: e.TeacherReady, state: RunState) -> str:
 
 @describe.register
 def _(event: e.SamplesCounted, state: RunState) -> str:
+    if kind_of(state.run_id) in ("train", "evaluate"):
+        return ""
     notes = [f"{event.foreign} by another program"] * bool(event.foreign)
     notes += [f"{event.unusable} lines are no samples"] * bool(event.unusable)
     notes += [f"{event.rejected} rejected answers kept"] * bool(event.rejected)

@@ -6,6 +6,7 @@ both are done, so that an evaluation that was ended goes on with the adapter.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import time
 from collections.abc import Iterator
@@ -22,7 +23,7 @@ from hegelion_core.evaluation.summary import Evaluation, Side, compare, finished
 from hegelion_core.events import EvaluationProgressed, NoticePosted
 from hegelion_core.generation.sources import evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
-from hegelion_core.models.loading import LoadedModel, apply_adapter, check_adapter, load, locate
+from hegelion_core.models.loading import LoadedModel, apply_adapter, check_adapter, find, load, locate
 from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
 from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.worker import Worker, main
@@ -155,8 +156,16 @@ def _check_fits(worker: Worker, folder: Path, adapter: Path) -> None:
     except UserError as error:
         hint = f"It says that it was trained on {trained_on}: give that as --model." if trained_on else error.hint
         raise UserError(error.message, hint, error.exit_code) from None
-    if trained_on not in ("", model):
+    if trained_on not in ("", model) and not _is_model(trained_on, folder, worker.workspace.models):
         _notice(worker, f"The adapter says that it was trained on {trained_on}; it is compared with {model} here.")
+
+
+def _is_model(name: str, folder: Path, models: Path) -> bool:
+    """Whether a model of this name is the one in ``folder``."""
+    with contextlib.suppress(UserError):
+        found = find(name, models)
+        return found is not None and found.resolve() == folder.resolve()
+    return False
 
 
 def _trained_on(adapter: Path) -> str:

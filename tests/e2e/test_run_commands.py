@@ -22,6 +22,7 @@ from hegelion_core.events import Stage
 from hegelion_core.presence import is_free
 from hegelion_core.workspace import Workspace, alive
 from tests.fakes.console import Console, count, kill
+from tests.fakes.training_runs import train, write_rows
 
 GENERATE = ("generate", "--dataset", "bundled")
 
@@ -114,6 +115,24 @@ async def _start(place: Workspace, stage: Stage) -> None:
         await asyncio.sleep(0.05)
     await client.start((stage,))
     await client.close()
+
+
+def test_training_is_stopped_with_a_checkpoint(console: Console) -> None:
+    rows = write_rows(console.folder / "rows.jsonl")
+    working = console.start(*train(console.student, rows, console.folder / "adapter", "--iters", "100000"))
+    console.wait_for(lambda events: count(events, e.StepReported) >= 1)
+    assert "generate does not run, train does" in console.run("stop", "generate").stdout
+    stopped = console.run("stop", "train", "--json")
+    assert json.loads(stopped.stdout) == {"stopped": ["train"], "core_ended": True}
+    assert working.wait() == ExitCode.INTERRUPTED
+    seen = status(console)
+    step = seen["checkpoint"]["step"]
+    assert f"checkpoint at step {step}" in stopped.stderr
+    last = json.loads((console.run_folder / "metrics.jsonl").read_text().splitlines()[-1])
+    assert last["step"] == step, "no step is lost"
+    assert seen["standing"] == "stopped"
+    assert seen["command"].startswith("hegelion-console train")
+    console.wait_until_quiet()
 
 
 def test_after_a_kill_the_command_that_is_told_goes_on_with_the_same_run(console: Console) -> None:

@@ -111,6 +111,13 @@ def test_training_processes_logs_and_files_are_told() -> None:
     assert json.dumps(plain), "it can be written as JSON"
 
 
+def test_a_run_that_wants_no_samples_tells_what_it_is_for() -> None:
+    opened = replace(OPENED, run_id="20260101-000000-evaluate-aaaaaaaa")
+    text = told(glance(fold([opened, e.WorkRequested(at=0, stages=("evaluate",))]), now=60, core=7))
+    assert "s, base against adapter" in text
+    assert "0/4" not in text
+
+
 def test_silence_pressure_and_a_full_disk_are_troubles() -> None:
     found = glance(fold([*BEGUN, ACCEPTED]), now=1000, core=7, level="critical", disk=GIB)
     assert [trouble.what for trouble in status_words.troubles(found)] == [

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from hegelion_core import events as e
 from hegelion_core.commands import status_words
-from hegelion_core.commands.text import printable
+from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size, summary
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
@@ -32,6 +36,13 @@ def test_sizes_are_binary(count: int, text: str) -> None:
 
 def test_nothing_that_could_steer_a_terminal_is_printed() -> None:
     assert printable("a\x1b[2Jb\x07\u202ec\n\td") == "a�[2Jb��c\n\td"
+
+
+@given(st.text(max_size=40))
+def test_json_steers_no_terminal_and_loses_nothing(text: str) -> None:
+    line = printable_json(msgspec.json.encode({text: text}))
+    assert line.removesuffix("\n").isprintable()
+    assert json.loads(line) == {text: text}
 
 
 def test_paths_below_the_current_folder_are_short(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
