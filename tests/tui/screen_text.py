@@ -19,9 +19,7 @@ def text_of(app: ConsoleApp) -> str:
     return "\n".join(row.text.rstrip() for row in rows)
 
 
-async def until(
-    pilot: Pilot[ReturnType], holds: Callable[[], bool], patience: float = 10, every: float = 0.01
-) -> None:
+async def until(pilot: Pilot[ReturnType], holds: Callable[[], bool], patience: float = 10, every: float = 0.01) -> None:
     """Return as soon as ``holds()`` is true, which is looked at ``every`` so many seconds; fails after ``patience``."""
     async with asyncio.timeout(patience):
         while not holds():
