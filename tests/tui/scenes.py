@@ -72,7 +72,6 @@ SCENES = (
     Scene("core-gone", GENERATING, ("The core has ended, while work was under way.",), gone=True),
     Scene("log", GENERATING, ("accepted:",), ("m",)),
     Scene("log-search", GENERATING, ("/ ", "of"), ("m", "slash", *"both are right", "enter", "N")),
-    Scene("logs-merged", GENERATING, ("by time", "3│"), ("m", "i")),
     Scene("samples", ENDED, ("40 of 40 count", "not accepted"), ("d",)),
     Scene("sample", ENDED, ("Thesis", "Antithesis"), ("d", "wait:40 of 40 count", "down", "down", "enter")),
     Scene("sample-edit", ENDED, ("Edit by hand", "Thesis"), ("d", "wait:40 of 40 count", "e")),
