@@ -5,8 +5,9 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from hegelion_core.conversion.convert import LOGGED_LINES, ConversionStoppedError, Tally, convert_file
+from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file
 from hegelion_core.conversion.rendering import TrainingRow, chatml
+from hegelion_core.conversion.rows import LOGGED_LINES, Tally
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import ExitCode, UserError
 
@@ -22,7 +23,7 @@ def line(question: str, *, block: str = "thought", **more: object) -> bytes:
 
 
 def convert(source: Path, target: Path, log: list[str] | None = None) -> Tally:
-    return convert_file(source, target, chatml(), ([] if log is None else log).append)
+    return convert_file(source, target, chatml(), Hooks(log=([] if log is None else log).append))
 
 
 def rows(path: Path) -> list[TrainingRow]:
@@ -89,18 +90,22 @@ def test_no_usable_sample_leaves_the_old_file(tmp_path: Path, content: bytes) ->
     with pytest.raises(UserError, match="no usable sample"):
         convert(source, target)
     assert target.read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
-def test_stopping_leaves_the_old_file(tmp_path: Path) -> None:
+def test_stopping_leaves_the_old_file_and_goes_on_later(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(line("First?") + line("Second?"))
     target.write_text("old")
     answers = iter([False, True])
     with pytest.raises(ConversionStoppedError):
-        convert_file(source, target, chatml(), print, lambda: next(answers))
+        convert_file(source, target, chatml(), Hooks(log=print, stop=lambda: next(answers)))
     assert target.read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 2
+    log: list[str] = []
+    assert convert(source, target, log).rows == 2
+    assert log == ["Going on behind line 1: 1 rows are there."]
+    assert [row.id for row in rows(target)] == [prompt_id("First?"), prompt_id("Second?")]
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:

@@ -82,7 +82,7 @@ def test_a_line_that_was_changed_moved_or_added_by_hand_is_found_out(tmp_path: P
     [
         lambda data: b"",
         lambda data: data[:-10],
-        lambda data: data.replace(b"verdicts 2", b"verdicts 0"),
+        lambda data: data.replace(b"verdicts 3", b"verdicts 0"),
         lambda data: b"\xff\xfe" + data[2:],
         lambda data: data + b"zz" * 24 + b"z\n",
     ],
@@ -121,7 +121,12 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
 
 VERDICTS = st.one_of(
     st.just(UNUSABLE),
-    st.builds(Verdict, st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"), st.booleans()),
+    st.builds(
+        Verdict,
+        st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"),
+        st.booleans(),
+        canonical=st.booleans(),
+    ),
     st.builds(Verdict, st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"), by_hand=st.just(True)),
 )
 
