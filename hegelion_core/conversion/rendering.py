@@ -153,6 +153,23 @@ def student_format(tokenizer: ChatTokenizer, student: str) -> ChatFormat:
     return format_
 
 
+def looks_like_rows(path: Path) -> bool:
+    """Whether the first line of a file is a training row."""
+    with path.open("rb") as file:
+        try:
+            _row_decoder.decode(file.readline(8 << 20))
+        except (msgspec.DecodeError, UnicodeDecodeError):
+            return False
+    return True
+
+
+class _AnyRow(msgspec.Struct):
+    text: str
+
+
+_row_decoder: msgspec.json.Decoder[_AnyRow] = msgspec.json.Decoder(_AnyRow)
+
+
 def load_format(folder: Path, template: Literal["student", "chatml"]) -> ChatFormat:
     """The checked form of the student in a model folder; the folder is not read for ``chatml``.
 
