@@ -63,7 +63,9 @@ def convert(
     root = Path(str(values["workspace"])).resolve()
     demo = bool(values["demo"])
     place = Workspace(root, demo)
-    settings = resolve(root, flags_of({**values, "generation__output": source, "conversion__output": target}), demo=demo)
+    settings = resolve(
+        root, flags_of({**values, "generation__output": source, "conversion__output": target}), demo=demo
+    )
     work = _Conversion(place, settings.settings, as_json=bool(values["as_json"]))
     work.refuse(force=force)
     if values["dry_run"]:
@@ -166,11 +168,7 @@ class _Conversion:
 
         verdict = ", each verified" if verified else ""
         lines = [f"{tally.rows} rows in {nearby(str(self.target))} ({form} form{verdict})."]
-        lines += [
-            f"Not converted: {count} {reason} (line {', '.join(map(str, tally.places.get(reason, [])))}"
-            + (", ...)" if count > len(tally.places.get(reason, [])) else ")")
-            for reason, count in tally.skipped.most_common()
-        ]
+        lines += tally.words("Not converted")
         write_result(printable("\n".join(lines)) + "\n")
 
 

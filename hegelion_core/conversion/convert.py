@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
@@ -20,7 +20,7 @@ from hegelion_core.dialectic import contract
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
-from hegelion_core.generation.sample_rows import MAX_LINE, open_samples
+from hegelion_core.generation.sample_rows import bounded_lines, open_samples
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of the input are read, and how many there are."""
@@ -127,7 +127,7 @@ class _Conversion:
                 )
             )
 
-        for line, length in _lines(self._file):
+        for line, length in bounded_lines(self._file):
             if self._hooks.stop():
                 save() if number else self._part.discard()
                 raise ConversionStoppedError
@@ -156,7 +156,7 @@ class _Conversion:
         if not marks or any(mark.key != self._key for mark in marks):
             return None
         last, digest, offset = marks[-1], _new_digest(), 0
-        for line, length in _lines(self._file):
+        for line, length in bounded_lines(self._file):
             if offset >= last.offset:
                 break
             digest.update(verdicts.digest(line))
@@ -172,19 +172,6 @@ class _Conversion:
         if judging and maker.judged:
             verdicts.add_all(verdicts.cache_path(self._source), maker.judged)
         maker.judged.clear()
-
-
-def _lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Each line and its length in the file; of one that is too long to be a sample only its beginning."""
-    while line := file.readline(MAX_LINE):
-        length = len(line)
-        if length == MAX_LINE and not line.endswith(b"\n"):
-            while rest := file.readline(MAX_LINE):
-                length += len(rest)
-                if rest.endswith(b"\n"):
-                    break
-            line += b"\n"
-        yield line, length
 
 
 def _key(source: Path, format_: ChatFormat) -> str:

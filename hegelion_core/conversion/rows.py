@@ -43,6 +43,14 @@ class Tally:
         if len(known) < PLACES:
             known.append(line)
 
+    def words(self, what: str) -> list[str]:
+        """A line of each reason, such as ``what: 3 duplicate (line 4, 9, 12)``."""
+        return [
+            f"{what}: {count} {reason} (line {', '.join(map(str, self.places.get(reason, [])))}"
+            + (", ...)" if count > len(self.places.get(reason, [])) else ")")
+            for reason, count in self.skipped.most_common()
+        ]
+
 
 def counts(skipped: Counter[str]) -> str:
     """``3 duplicate, 1 broken_line``: most frequent first."""

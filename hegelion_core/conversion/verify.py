@@ -91,22 +91,39 @@ class Verifier:
         )
 
 
-def lost_by_template(tokenizer: ChatTokenizer, messages: list[dict[str, str]]) -> list[str]:
-    """Which parts of an assistant message's trace the student's chat template loses, when a trainer renders the row.
+def check_rendering(tokenizer: ChatTokenizer, student: str, messages: list[dict[str, str]]) -> None:
+    """See that a student's chat template keeps the trace of an assistant's message, as a trainer renders it.
 
     Args:
         tokenizer: the student's.
-        messages: a row's; the last is the assistant's.
+        student: its name, for messages.
+        messages: a row's, the last is the assistant's; one without a trace has nothing to lose.
 
-    Returns:
-        Names of parts; empty: all are there, or the message held no trace to begin with.
+    Raises:
+        UserError: some of it is lost; it says which parts.
     """
+    from jinja2.exceptions import TemplateError
+
     try:
-        meant = parse_output(messages[-1]["content"])
+        meant = parse_output(messages[-1]["content"]) if messages else None
     except SampleFault:
-        return []
-    rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
-    return [part for part in (*SECTIONS, "answer") if getattr(meant, part) not in rendered]
+        return
+    if meant is None:
+        return
+    try:
+        rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+    except TemplateError as error:
+        raise _unfit(student, f"fails ({error})") from None
+    if lost := [part for part in (*SECTIONS, "answer") if getattr(meant, part) not in rendered]:
+        raise _unfit(student, f"loses {', '.join(lost)} of an assistant's message")
+
+
+def _unfit(student: str, fault: str) -> UserError:
+    return UserError(
+        f"The chat template of {student} {fault}: a trainer would never see it.",
+        f"Make rows in its own form: --format mlx --model {student}, or hegelion-console convert.",
+        ExitCode.FAILED,
+    )
 
 
 def _bare(text: str) -> str:

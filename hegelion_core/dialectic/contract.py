@@ -160,6 +160,11 @@ def read_accepted(line: bytes) -> Accepted | None:
     return Accepted(row.id or identity.prompt_id(query), query, row.system or "", row.output)
 
 
+def is_placeholder(text: str) -> bool:
+    """Whether a text only stands where one should be, as ``...`` or "Your thesis here"."""
+    return _is_placeholder(_Part("text", text))
+
+
 @cache
 def fingerprint() -> str:
     """16 hex digits that change when the code changes that decides a verdict; for caches of verdicts."""

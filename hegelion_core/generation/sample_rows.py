@@ -104,3 +104,16 @@ def open_samples(path: Path) -> Iterator[BinaryIO]:
         ) from None
     with file:
         yield file
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line and its length in the file; of one that is too long to be a sample only its beginning."""
+    while line := file.readline(MAX_LINE):
+        length = len(line)
+        if length == MAX_LINE and not line.endswith(b"\n"):
+            while rest := file.readline(MAX_LINE):
+                length += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            line += b"\n"
+        yield line, length
