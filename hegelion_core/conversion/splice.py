@@ -7,7 +7,6 @@ could it compare. And while rows are made, the first ones and then one in ``CHEC
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 
 from hegelion_core.errors import UserError
@@ -106,9 +105,12 @@ def _around(text: str) -> tuple[str, ...]:
 
 
 def literals(source: str) -> tuple[str, ...]:
-    """The texts in quotes in a Jinja template: what it could compare something with."""
-    found = {single or double for single, double in _QUOTED.findall(source)}
-    return tuple(sorted({text.replace("\\n", "\n").replace("\\t", "\t") for text in found if text}))
+    """The strings in a Jinja template: what it could compare something with."""
+    from jinja2 import Environment
+    from jinja2.exceptions import TemplateError
 
-
-_QUOTED = re.compile(r"'([^'\n]{0,200})'|\"([^\"\n]{0,200})\"")
+    try:
+        tokens = list(Environment().lexer.tokenize(source))  # noqa: S701 - nothing is rendered
+    except TemplateError:  # then the other probes and the checks have to do
+        return ()
+    return tuple(sorted({str(token.value) for token in tokens if token.type == "string" and token.value}))
