@@ -51,7 +51,14 @@ def check(name: str) -> str:
 
 
 def push(
-    name: str, files: Mapping[str, Path], card: str, *, public: bool, force: bool, log: Callable[[str], None]
+    name: str,
+    files: Mapping[str, Path],
+    card: str,
+    *,
+    public: bool,
+    force: bool,
+    log: Callable[[str], None],
+    endpoint: str | None = None,
 ) -> str:
     """Upload files and card in one commit; the data set is made if there is none. The same again is no new commit.
 
@@ -62,6 +69,7 @@ def push(
         public: whether everyone may see a data set that is made, and whether one that everyone sees may be used.
         force: replace a card that is none of ours.
         log: takes a line for people.
+        endpoint: of the hub; none: ``HF_ENDPOINT``, or the hub's own.
 
     Returns:
         The address of the commit.
@@ -75,7 +83,7 @@ def push(
 
     token = check(name)
     disable_progress_bars()
-    api = HfApi(token=token)
+    api = HfApi(endpoint, token=token)
     try:
         _refuse_other(api, name, public=public, force=force)
         url = api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
