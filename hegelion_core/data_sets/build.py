@@ -124,11 +124,17 @@ def _read(line: bytes, decisions: Decisions) -> Argued:
         return read_argued(line, decisions.of(verdicts.digest(line)) if decisions else None)
     except msgspec.ValidationError as error:
         raise SampleFault("wrong_types", str(error)) from None
-    except UnicodeDecodeError as error:
-        raise SampleFault("not_utf8", str(error)) from None
-    except (msgspec.DecodeError, RecursionError) as error:
-        reason = "broken_line" if line.endswith(b"\n") else "torn_last_line"
-        raise SampleFault(reason, str(error)) from None
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise SampleFault(_broken(line), str(error)) from None
+
+
+def _broken(line: bytes) -> str:
+    """Why a line is no JSON."""
+    try:
+        line.decode()
+    except UnicodeDecodeError:
+        return "not_utf8"
+    return "broken_line" if line.endswith(b"\n") else "torn_last_line"
 
 
 def _once(argued: Argued, seen: set[bytes]) -> None:

@@ -149,6 +149,7 @@ class Staging:
 
     def _write(self, path: Path, name: Split, chosen: Mapping[int, Split]) -> None:
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
         try:
             rows = self._rows(name, chosen)
             if path.suffix.lower() == ".parquet":
@@ -182,7 +183,8 @@ def split(prompts: array[int], shares: Shares) -> dict[int, Split]:
         return dict.fromkeys(distinct, "train")
     order = sorted(distinct, key=lambda prompt: hashlib.sha256(f"{shares.seed}:{prompt}".encode()).digest())
     left = len(order) - 1  # training keeps one
-    valid = min(left, max(1, round(shares.valid * len(order)))) if shares.valid else 0
+    least = 1 if shares.test and left > 1 else 0
+    valid = min(left - least, max(1, round(shares.valid * len(order)))) if shares.valid else 0
     test = min(left - valid, max(1, round(shares.test * len(order)))) if shares.test else 0
     chosen: dict[int, Split] = dict.fromkeys(order, "train")
     chosen.update(dict.fromkeys(order[:valid], "valid"))
