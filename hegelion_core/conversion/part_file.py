@@ -20,7 +20,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
 
-SAVE_EVERY = 1.0
+SAVE_EVERY = 0.5
 """Seconds between two lines of the journal."""
 
 

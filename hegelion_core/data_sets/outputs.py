@@ -20,7 +20,7 @@ from typing import IO, TYPE_CHECKING, Literal, Union
 import msgspec
 
 from hegelion_core import workspace
-from hegelion_core.data_sets.rows import Row, is_ours
+from hegelion_core.data_sets.rows import ROWS, Row
 from hegelion_core.errors import ExitCode, UserError, explain
 
 if TYPE_CHECKING:
@@ -229,23 +229,28 @@ def _write_parquet(path: Path, rows: Iterator[bytes], kind: type[msgspec.Struct]
 
 
 def _is_ours(path: Path) -> bool:
-    """Whether a file has the columns of a format."""
-    with contextlib.suppress(OSError, msgspec.DecodeError, UnicodeDecodeError):
-        with path.open("rb") as file:
-            magic = file.read(4)
-            file.seek(0)
-            if magic != b"PAR1":
-                found = msgspec.json.decode(file.readline(8 << 20))
-                return isinstance(found, dict) and is_ours(frozenset(found))
-        return _has_our_columns(path)
-    return False
+    """Whether a file begins with a row that we would write just so, or has the schema of our rows."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return _has_our_schema(path)
+        file.seek(0)
+        line = file.readline(8 << 20).rstrip(b"\n")
+    return any(_writes(kind, line) for kind in ROWS)
 
 
-def _has_our_columns(path: Path) -> bool:
+def _writes(kind: type[msgspec.Struct], line: bytes) -> bool:
+    try:
+        return msgspec.json.encode(msgspec.json.decode(line, type=kind)) == line
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _has_our_schema(path: Path) -> bool:
     import pyarrow
     from pyarrow import parquet
 
     try:
-        return is_ours(frozenset(parquet.read_schema(path).names))
+        found = parquet.read_schema(path)
     except pyarrow.ArrowException:
         return False
+    return any(schema(kind).equals(found) for kind in ROWS)

@@ -122,8 +122,3 @@ ROWS: tuple[type[msgspec.Struct], ...] = (
 def columns(kind: type[msgspec.Struct]) -> tuple[str, ...]:
     """The columns of a row."""
     return tuple(field.encode_name for field in msgspec.structs.fields(kind))
-
-
-def is_ours(names: frozenset[str]) -> bool:
-    """Whether a file with these columns can be one of ours."""
-    return any(names == frozenset(columns(kind)) for kind in ROWS)
