@@ -37,9 +37,14 @@ class Neutraliser:
         return self._pattern.pattern
 
     def __call__(self, text: str) -> str:
-        if not any(first in text for first in self.firsts):
-            return text
-        return self._pattern.sub(rf"\g<0>{BREAK}", text)
+        for first in self.firsts:
+            if first in text:
+                return self._pattern.sub(rf"\g<0>{BREAK}", text)
+        return text
+
+    def count(self, text: str) -> int:
+        """How often a marker could begin in a text."""
+        return sum(map(text.count, self.firsts))
 
 
 def is_marker(token: str) -> bool:

@@ -72,7 +72,7 @@ class ChatFormat:
     def accepted_row(self, sample: Accepted) -> TrainingRow:
         """As ``row``, of a sample whose output is canonical; it is parsed only where it may hold markers."""
         output = sample.output
-        if any(output.count(first) != _FRAME.count(first) for first in self.neutralise.firsts):
+        if self.neutralise.count(output) != self.neutralise.count(_FRAME):
             content = self._content(parse_output(output))
         else:
             content = self._framed(output)

@@ -12,8 +12,9 @@ import hashlib
 import itertools
 import os
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+
+import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.dialectic.contract import fingerprint
@@ -25,8 +26,7 @@ _NO_ID = b"-" * _ID
 _RECORD = 2 * DIGEST + _ID + 1
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a line holds."""
 
     prompt_id: str = ""

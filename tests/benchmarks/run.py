@@ -1,7 +1,7 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, generate, console, training, chart,
-blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, convert, generate, console,
+training, chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
 ``python -m tests.benchmarks.fault_run``.
 """
 
@@ -21,7 +21,7 @@ import psutil
 
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
-from tests.benchmarks import chart, generation, requests, sample_files, training
+from tests.benchmarks import chart, conversion, generation, requests, sample_files, training
 from tests.benchmarks.console import flood
 
 BIN = Path(sys.executable).parent
@@ -102,6 +102,12 @@ def samples() -> None:
         row(*cells)
 
 
+def convert() -> None:
+    """Converting as many samples as UltraFeedback has, beside plain Python."""
+    for cells in conversion.convert():
+        row(*cells)
+
+
 def console() -> None:
     """The console while eight processes flood their logs."""
     for cells in flood():
@@ -178,6 +184,7 @@ BENCHMARKS = {
     "start": start,
     "events": events,
     "samples": samples,
+    "convert": convert,
     "generate": generate,
     "console": console,
     "training": train,
