@@ -1,8 +1,8 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
 ``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, events, samples, convert, generate, console,
-training, chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
-``python -m tests.benchmarks.fault_run``.
+training, chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every
+failure: ``python -m tests.benchmarks.fault_run``.
 """
 
 from __future__ import annotations
