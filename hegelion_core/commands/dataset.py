@@ -229,10 +229,10 @@ class _Making:
         write_result(printable("\n".join(lines)) + "\n")
 
     def _worse(self) -> dict[int, str]:
-        from hegelion_core.data_sets.build import queries
+        from hegelion_core.data_sets.build import open_questions
         from hegelion_core.data_sets.source_answers import rejected_answers
 
-        wanted = set(queries(self._source))
+        wanted = set(open_questions(self._source))
         if not wanted:
             return {}
         settings = self._settings.generation

@@ -88,10 +88,12 @@ def read_argued(line: bytes, stands: Standing | None = None) -> Argued:
     return _of_sample(read_sample(msgspec.json.encode(made)), _worse(row))
 
 
-def query_of(line: bytes) -> str:
-    """The question on a line, without a look at the rest; empty if there is none."""
+def open_question(line: bytes) -> str:
+    """The question on a line that holds no rejected answer of its own; empty if there is none. A quick look."""
     try:
         row = _fields(msgspec.json.decode(line.removeprefix(BOM)))
+        if _worse(row):
+            return ""
         if (result := _result(row)) is not None:
             return _text(result, "query")
         if isinstance(row.get("output"), str):

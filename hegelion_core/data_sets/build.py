@@ -12,7 +12,7 @@ from typing import BinaryIO
 import msgspec
 
 from hegelion_core.conversion.rows import LOGGED_LINES, Tally, counts
-from hegelion_core.data_sets.argued import Argued, query_of, read_argued
+from hegelion_core.data_sets.argued import Argued, open_question, read_argued
 from hegelion_core.data_sets.formats import Recipe, make_rows
 from hegelion_core.data_sets.outputs import Staging
 from hegelion_core.data_sets.rows import Row
@@ -105,15 +105,15 @@ def build(
     return made
 
 
-def queries(source: Path) -> Iterator[int]:
-    """The numbers of the prompts' ids in a file, without a look at the rest of each line.
+def open_questions(source: Path) -> Iterator[int]:
+    """The numbers of the ids of those prompts in a file that have no rejected answer beside them.
 
     Raises:
         UserError: it cannot be read.
     """
     with open_samples(source) as file:
         for line, _ in bounded_lines(file):
-            if query := query_of(line):
+            if query := open_question(line):
                 yield _number(prompt_id(query))
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.data_sets.argued import Argued, query_of, read_argued
+from hegelion_core.data_sets.argued import Argued, open_question, read_argued
 from hegelion_core.data_sets.build import Build, build
 from hegelion_core.data_sets.formats import FORMATS, REJECTED, Recipe, conversation, make_rows
 from hegelion_core.data_sets.outputs import Shares, Staging, Target
@@ -88,7 +88,7 @@ def test_a_sample_and_the_forms_that_other_writers_give_it() -> None:
         argued = read(found)
         assert (argued.query, argued.thesis, argued.answer) == ("Why?", whole.thesis, whole.answer)
         assert argued.rejected == ("Worse." if "rejected" in found else "")
-        assert query_of(msgspec.json.encode(found)) == "Why?"
+        assert open_question(msgspec.json.encode(found)) == ("" if "rejected" in found else "Why?")
 
 
 @pytest.mark.parametrize(
@@ -116,7 +116,7 @@ def test_what_is_none_of_these_is_named(found: object, reason: str) -> None:
     with pytest.raises(SampleFault) as fault:
         read(found)
     assert fault.value.reason == reason
-    query_of(msgspec.json.encode(found))  # a look at the question never fails
+    open_question(msgspec.json.encode(found))  # a look at the question never fails
 
 
 # What is made
