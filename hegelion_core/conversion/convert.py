@@ -20,7 +20,7 @@ from hegelion_core.dialectic import contract
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
-from hegelion_core.generation.sample_rows import bounded_lines, open_samples
+from hegelion_core.generation.sample_rows import THROUGH, bounded_lines, open_samples
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of the input are read, and how many there are."""
@@ -62,7 +62,7 @@ def convert_file(source: Path, target: Path, format_: ChatFormat, hooks: Hooks) 
         raise UserError(
             f"{target}: is the sample file itself.", "Give another output file for the rows.", ExitCode.USAGE
         )
-    with open_samples(source) as file, PartFile.open(target) as part:
+    with open_samples(source, THROUGH) as file, PartFile.open(target) as part:
         run = _Conversion(source, file, part, format_, hooks)
         try:
             tally = run.whole()
@@ -147,7 +147,9 @@ class _Conversion:
     def _start(self, rendered: bool) -> tuple[Mark, set[int], hashlib.blake2b]:
         self._part.restart()
         self._file.seek(0)
-        judging = not verdicts.is_there(verdicts.cache_path(self._source))
+        cache = verdicts.cache_path(self._source)
+        if judging := not verdicts.is_there(cache):
+            verdicts.save(cache, ())  # one of another contract would be added to in vain
         return Mark(key=self._key, rendered=rendered, judging=judging), set(), _new_digest()
 
     def _resumed(self) -> tuple[Mark, set[int], hashlib.blake2b] | None:

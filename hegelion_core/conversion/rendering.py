@@ -16,6 +16,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -72,7 +73,7 @@ class ChatFormat:
     def accepted_row(self, sample: Accepted) -> TrainingRow:
         """As ``row``, of a sample whose output is canonical; it is parsed only where it may hold markers."""
         output = sample.output
-        if self.neutralise.count(output) != self.neutralise.count(_FRAME):
+        if self.neutralise.count(output) != self._count_of_frame:
             content = self._content(parse_output(output))
         else:
             content = self._framed(output)
@@ -80,6 +81,10 @@ class ChatFormat:
         return TrainingRow(
             text=f"{prompt}{self.begin_answer}{content}{self.end}", id=sample.id, answer_start=len(prompt)
         )
+
+    @cached_property
+    def _count_of_frame(self) -> int:
+        return self.neutralise.count(_FRAME)
 
     def for_many(self) -> ChatFormat:
         """The same, quicker from some hundred rows on; see ``SplicedPrompt``."""

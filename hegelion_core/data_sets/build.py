@@ -21,7 +21,7 @@ from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import Decisions
-from hegelion_core.generation.sample_rows import MAX_LINE, bounded_lines, open_samples
+from hegelion_core.generation.sample_rows import MAX_LINE, THROUGH, bounded_lines, open_samples
 
 _KINDS = (
     (b"PAR1", "a Parquet file"),
@@ -72,7 +72,7 @@ def build(
     """
     made = Build()
     size = source.stat().st_size if source.is_file() else 0
-    with open_samples(source) as file:
+    with open_samples(source, THROUGH) as file:
         _refuse_other_kinds(source, file)
         decisions, seen, done = Decisions.beside(source), set[bytes](), 0
         for number, (line, length) in enumerate(bounded_lines(file), start=1):
@@ -111,7 +111,7 @@ def open_questions(source: Path) -> Iterator[int]:
     Raises:
         UserError: it cannot be read.
     """
-    with open_samples(source) as file:
+    with open_samples(source, THROUGH) as file:
         for line, _ in bounded_lines(file):
             if query := open_question(line):
                 yield _number(prompt_id(query))

@@ -213,7 +213,8 @@ _accepted_decoder: msgspec.json.Decoder[_Texts] = msgspec.json.Decoder(_Texts)
 
 def _query(row: _Texts) -> str:
     """The prompt; an input belongs to it."""
-    return "\n\n".join(part for part in (clean(row.instruction or ""), clean(row.input or "")) if part.strip())
+    parts = (row.instruction, row.input) if row.input else (row.instruction,)
+    return "\n\n".join([text for part in parts if part and not (text := clean(part)).isspace() and text])
 
 
 def _facts(answer: Answer) -> dict[str, object]:

@@ -17,6 +17,7 @@ from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.decisions import read_undecided
 from hegelion_core.generation.store import SampleStore
+from hegelion_core.generation.verdicts import cache_path
 
 
 def line(question: str, *, block: str = "thought", **more: object) -> bytes:
@@ -208,6 +209,7 @@ def test_another_conversion_into_the_same_file_is_refused(tmp_path: Path) -> Non
 
 def test_what_the_contract_said_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source, asked = big(tmp_path / "in.jsonl"), list[bytes]()
+    cache_path(source).write_bytes(b"verdicts 2 0123456789abcdef\n")  # of another contract
     first = convert(source, tmp_path / "a")
     assert SampleStore(source).accepted == 40  # the core uses the same verdicts
 
