@@ -147,9 +147,7 @@ class _Conversion:
     def _start(self, rendered: bool) -> tuple[Mark, set[int], hashlib.blake2b]:
         self._part.restart()
         self._file.seek(0)
-        cache = verdicts.cache_path(self._source)
-        if judging := not verdicts.is_there(cache):
-            verdicts.save(cache, ())  # one of another contract would be added to in vain
+        judging = not verdicts.is_there(verdicts.cache_path(self._source))
         return Mark(key=self._key, rendered=rendered, judging=judging), set(), _new_digest()
 
     def _resumed(self) -> tuple[Mark, set[int], hashlib.blake2b] | None:
@@ -172,7 +170,10 @@ class _Conversion:
     def _keep(self, maker: RowMaker, *, judging: bool) -> None:
         """Write down what the contract said, if nobody had asked it before, so that nobody has to again."""
         if judging and maker.judged:
-            verdicts.add_all(verdicts.cache_path(self._source), maker.judged)
+            cache = verdicts.cache_path(self._source)
+            # One of another contract would be added to in vain.
+            keep = verdicts.add_all if verdicts.is_there(cache) else verdicts.save
+            keep(cache, maker.judged)
         maker.judged.clear()
 
 
