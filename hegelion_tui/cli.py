@@ -36,7 +36,8 @@ if TYPE_CHECKING:
 COMMANDS = {
     "generate": ("hegelion_core.commands.stage", "Ask the teacher until the file holds enough samples."),
     "quality": ("hegelion_core.commands.quality", "Report on a whole sample file: duplicates, lengths, reasons."),
-    "convert": ("hegelion_core.commands.stage", "Turn samples into training rows."),
+    "convert": ("hegelion_core.commands.convert", "Turn samples into training rows."),
+    "dataset": ("hegelion_core.commands.dataset", "Turn agent logs or samples into data sets that trainers read."),
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
     "evaluate": ("hegelion_core.commands.evaluate", "Compare the adapter with the base model."),

@@ -1,4 +1,4 @@
-"""The commands that run one stage: generate, convert, train. Each is a run too; so is evaluate."""
+"""The commands that run one stage: generate and train. Each is a run too; so is evaluate."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from hegelion_core.commands.options import (
     CONTEXT,
     PROMPTS,
     TEACHER,
-    TEMPLATE,
     TRAINING,
     flags_of,
     setting,
@@ -21,7 +20,8 @@ from hegelion_core.commands.options import (
 from hegelion_core.events import Stage
 
 
-def _run(kind: Stage, stages: Sequence[Stage], values: dict[str, object]) -> None:
+def run_stage(kind: Stage, stages: Sequence[Stage], values: dict[str, object]) -> None:
+    """Run ``stages`` with the parameters of a command; ends the process with their exit code."""
     from hegelion_core.commands import headless
     from hegelion_core.settings import resolve
     from hegelion_core.workspace import Workspace
@@ -60,23 +60,7 @@ def generate(**values: object) -> None:
       hegelion-console generate --model local --dataset bundled --limit 20
       hegelion-console generate --prompt-file my_prompts.txt --model kimi-cli
     """
-    _run("generate", ("generate",), values)
-
-
-@click.command(context_settings=CONTEXT)
-@click.argument("source", required=False, type=click.Path(dir_okay=False))
-@click.argument("target", required=False, type=click.Path(dir_okay=False))
-@TEMPLATE
-@setting("--model", "training.model", "Student, whose chat template is used.")
-@COMMON
-def convert(source: str | None, target: str | None, **values: object) -> None:
-    """Turn samples into training rows with the student's own chat template.
-
-    \b
-    Example:
-      hegelion-console convert artifacts/data/hegelion_kimi_training_data.jsonl artifacts/data/hegelion_scu_ready.jsonl
-    """
-    _run("convert", ("convert",), {**values, "generation__output": source, "conversion__output": target})
+    run_stage("generate", ("generate",), values)
 
 
 @click.command(context_settings=CONTEXT)
@@ -104,4 +88,4 @@ def train(**values: object) -> None:
     from hegelion_core.training.distributed.hosts import refuse_mlx_launch
 
     refuse_mlx_launch(os.environ)
-    _run("train", ("train",), values)
+    run_stage("train", ("train",), values)

@@ -1,119 +1,191 @@
-"""A sample file to a training file, line by line: constant memory, the same bytes for the same input."""
+"""A sample file to a training file, line by line: bounded memory, the same bytes for the same input, also if killed.
+
+Of each sample some 80 bytes are kept, to know its prompt again.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import errno
-import os
+import hashlib
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
+from hegelion_core.conversion.part_file import Mark, PartFile, seen
 from hegelion_core.conversion.rendering import ChatFormat
-from hegelion_core.dialectic.identity import prompt_id
-from hegelion_core.dialectic.parsing import SampleFault
+from hegelion_core.conversion.rows import RowMaker, Tally, counts
+from hegelion_core.conversion.splice import UnevenTemplateError
+from hegelion_core.dialectic import contract
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.generation.decisions import Decisions
-from hegelion_core.generation.sample_rows import open_samples
-from hegelion_core.workspace import sync_folder
+from hegelion_core.generation import verdicts
+from hegelion_core.generation.decisions import decisions_path
+from hegelion_core.generation.sample_rows import THROUGH, bounded_lines, open_samples
 
-LOGGED_LINES = 100
-"""Skipped lines that the log names one by one; the others are only counted."""
+Progress = Callable[[int, int], None]
+"""Is told how many bytes of the input are read, and how many there are."""
+_LOOK = 256
+"""Lines between two looks at the clock."""
 
 
 class ConversionStoppedError(Exception):
-    """The conversion was asked to stop; the training file is as it was."""
+    """The conversion was asked to stop; the training file is as it was, and the next conversion goes on from here."""
 
 
-@dataclass
-class Tally:
-    """What became of the lines."""
+@dataclass(frozen=True, kw_only=True)
+class Hooks:
+    """What whoever converts is told and asked."""
 
-    rows: int = 0
-    skipped: Counter[str] = field(default_factory=Counter)
-    """Reason to number of lines: ``duplicate``, ``broken_line`` (no JSON), ``torn_last_line``, ``not_a_sample``, or a
-    fault of the contract; ``rejected_by_hand`` where a person decided so."""
+    log: Callable[[str], None]
+    """Takes a line for people."""
+    stop: Callable[[], bool] = bool
+    """Asked before each line."""
+    progress: Progress = lambda done, total: None
+    check: Callable[[Path], None] = lambda rows: None
+    """Looks at the rows when they are whole, before they take the target's place; raises if they do not serve."""
 
 
-def convert_file(
-    source: Path, target: Path, format_: ChatFormat, log: Callable[[str], None], stop: Callable[[], bool] = bool
-) -> Tally:
+def convert_file(source: Path, target: Path, format_: ChatFormat, hooks: Hooks) -> Tally:
     """Convert ``source`` into ``target``, which is replaced in one step at the end.
 
     Args:
         source: the sample file.
         target: the training file; its folder is made if need be.
         format_: the student's form.
-        log: takes a line for people.
-        stop: asked before each line.
+        hooks: see there.
 
     Raises:
         UserError: a file cannot be read or written, or not one sample is usable; ``target`` is as it was.
         ConversionStoppedError: ``stop()`` was true.
     """
-    tally = Tally()
     if target.exists() and source.exists() and target.samefile(source):
         raise UserError(
             f"{target}: is the sample file itself.", "Give another output file for the rows.", ExitCode.USAGE
         )
-    with open_samples(source) as lines, _replacing(target) as file:
-        for row in convert_lines(lines, source, format_, tally, log, Decisions.beside(source)):
-            if stop():
-                raise ConversionStoppedError
-            file.write(row)
+    with open_samples(source, THROUGH) as file, PartFile.open(target) as part:
+        run = _Conversion(source, file, part, format_, hooks)
+        try:
+            tally = run.whole()
+        except UnevenTemplateError:
+            hooks.log("The chat template does not treat all texts alike: every row is rendered by itself now.")
+            tally = run.whole(rendered=True)
         if not tally.rows:
+            part.discard()
             raise _nothing(source, tally)
+        try:
+            hooks.check(part.whole())
+        except UserError:
+            part.discard()
+            raise
+        part.finish()
     return tally
 
 
-def convert_lines(
-    lines: Iterable[bytes],
-    source: Path,
-    format_: ChatFormat,
-    tally: Tally,
-    log: Callable[[str], None],
-    decisions: Decisions,
-) -> Iterator[bytes]:
-    """The training rows of sample lines, each with its newline; ``tally`` is kept as they are taken."""
-    encoder = msgspec.json.Encoder()
-    seen: set[int] = set()
-    for number, line in enumerate(lines, start=1):
-        if not line.strip():
-            continue
-        try:
-            sample = decisions.read(line)
-            prompt = int(prompt_id(sample.instruction)[2:], 16)
-            if prompt in seen:
-                raise SampleFault("duplicate", "This prompt has a row already.")
-            row = encoder.encode(format_.row(sample)) + b"\n"
-        except SampleFault as fault:
-            _skip(tally, log, f"{source.name}, line {number}", fault.reason, fault.detail)
-        except msgspec.ValidationError as error:
-            _skip(tally, log, f"{source.name}, line {number}", "not_a_sample", str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            reason = "broken_line" if line.endswith(b"\n") else "torn_last_line"
-            _skip(tally, log, f"{source.name}, line {number}", reason, str(error))
-        else:
-            seen.add(prompt)
-            tally.rows += 1
-            yield row
+def forget(target: Path) -> None:
+    """Let the next conversion into ``target`` begin at the beginning.
+
+    Raises:
+        UserError: another process is at it.
+    """
+    with PartFile.open(target) as part:
+        part.discard()
 
 
-def _skip(tally: Tally, log: Callable[[str], None], place: str, reason: str, detail: str) -> None:
-    tally.skipped[reason] += 1
-    if (total := tally.skipped.total()) <= LOGGED_LINES:
-        log(f"{place}: skipped, {reason}: {detail}")
-    elif total == LOGGED_LINES + 1:
-        log("Further lines that are skipped are only counted.")
+class _Conversion:
+    """One pass over the lines, from the beginning or from where an earlier one was."""
+
+    def __init__(self, source: Path, file: BinaryIO, part: PartFile, format_: ChatFormat, hooks: Hooks) -> None:
+        self._source = source
+        self._file = file
+        self._part = part
+        self._format = format_
+        self._hooks = hooks
+        self._size = source.stat().st_size
+        self._key = _key(source, format_)
+
+    def whole(self, *, rendered: bool = False) -> Tally:
+        """Take every line that was not taken yet."""
+        mark, prompts, digest = (None if rendered else self._resumed()) or self._start(rendered)
+        tally = Tally(mark.rows, Counter(mark.skipped), {reason: list(lines) for reason, lines in mark.places.items()})
+        format_ = self._format if mark.rendered else self._format.for_many()
+        maker = RowMaker(self._source, format_, tally, prompts, self._hooks.log)
+        offset, number = mark.offset, mark.line
+
+        def save() -> None:
+            self._keep(maker, judging=mark.judging)
+            self._part.save(
+                Mark(
+                    key=self._key,
+                    offset=offset,
+                    line=number,
+                    digest=digest.hexdigest(),
+                    rows=tally.rows,
+                    skipped=dict(tally.skipped),
+                    places=tally.places,
+                    rendered=mark.rendered,
+                    judging=mark.judging,
+                )
+            )
+
+        for line, length in bounded_lines(self._file):
+            if self._hooks.stop():
+                save() if number else self._part.discard()
+                raise ConversionStoppedError
+            name = verdicts.digest(line)
+            digest.update(name)
+            offset, number = offset + length, number + 1
+            if line.strip() and (made := maker.take(number, line, name)) is not None:
+                self._part.write(*made)
+            if number % _LOOK == 0:
+                self._hooks.progress(offset, self._size)
+                if self._part.due:
+                    save()
+        self._keep(maker, judging=mark.judging)
+        self._hooks.progress(self._size, self._size)
+        return tally
+
+    def _start(self, rendered: bool) -> tuple[Mark, set[int], hashlib.blake2b]:
+        self._part.restart()
+        self._file.seek(0)
+        judging = not verdicts.is_there(verdicts.cache_path(self._source))
+        return Mark(key=self._key, rendered=rendered, judging=judging), set(), _new_digest()
+
+    def _resumed(self) -> tuple[Mark, set[int], hashlib.blake2b] | None:
+        """Where an earlier conversion of the same was, if its rows and the lines that it read are still the same."""
+        marks = self._part.marks()
+        if not marks or any(mark.key != self._key for mark in marks):
+            return None
+        last, digest, offset = marks[-1], _new_digest(), 0
+        for line, length in bounded_lines(self._file):
+            if offset >= last.offset:
+                break
+            digest.update(verdicts.digest(line))
+            offset += length
+        if offset != last.offset or digest.hexdigest() != last.digest or not self._part.resume(last):
+            return None
+        self._file.seek(last.offset)
+        self._hooks.log(f"Going on behind line {last.line}: {last.rows} rows are there.")
+        return last, seen(marks), digest
+
+    def _keep(self, maker: RowMaker, *, judging: bool) -> None:
+        """Write down what the contract said, if nobody had asked it before, so that nobody has to again."""
+        if judging and maker.judged:
+            cache = verdicts.cache_path(self._source)
+            # One of another contract would be added to in vain.
+            keep = verdicts.add_all if verdicts.is_there(cache) else verdicts.save
+            keep(cache, maker.judged)
+        maker.judged.clear()
 
 
-def counts(skipped: Counter[str]) -> str:
-    """``3 duplicate, 1 broken_line``: most frequent first."""
-    return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
+def _key(source: Path, format_: ChatFormat) -> str:
+    decisions = decisions_path(source)
+    decided = decisions.read_bytes() if decisions.is_file() else b""
+    parts = (str(source.resolve()).encode(), decided, format_.fingerprint().encode(), contract.fingerprint().encode())
+    return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
+
+
+def _new_digest() -> hashlib.blake2b:
+    return hashlib.blake2b(digest_size=verdicts.DIGEST)
 
 
 def _nothing(source: Path, tally: Tally) -> UserError:
@@ -122,28 +194,3 @@ def _nothing(source: Path, tally: Tally) -> UserError:
         f"{source}: holds no usable sample{why}.",
         "Generate samples first (hegelion-console generate), or give another sample file.",
     )
-
-
-@contextlib.contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of ``path`` when the block ends well, and leaves no trace otherwise."""
-    beside = path.with_name(f".{path.name}.tmp")
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with beside.open("wb") as file:
-            yield file
-            file.flush()
-            os.fsync(file.fileno())
-        beside.replace(path)
-        sync_folder(path.parent)
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        raise UserError(
-            f"{path}: cannot be written ({error.strerror}).",
-            "Free some disk space and run the same command again."
-            if full
-            else "Give an output file in a folder that you may write to.",
-        ) from None
-    finally:
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)

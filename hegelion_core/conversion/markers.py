@@ -7,23 +7,44 @@ gets a WORD JOINER (U+2060, without width) behind its first character: it reads 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 
 BREAK = "\u2060"
-_ALWAYS = (r"</?think>", r"</?thought>", r"<[|｜][^\s<>|｜]{1,64}[|｜]>")
-"""What the product's own formats use, and the form of nearly all chat tokens, whatever the tokenizer."""
+_ALWAYS = (("<", r"/?think>"), ("<", r"/?thought>"), ("<", r"[|｜][^\s<>|｜]{1,64}[|｜]>"))
+"""What the product's own formats use, and the form of nearly all chat tokens, whatever the tokenizer: the first
+character, and a pattern of what follows it."""
 
 
-def neutraliser(tokens: Iterable[str]) -> Callable[[str], str]:
-    """A function that breaks each of ``tokens``, and the markers that are always broken, in a text.
+class Neutraliser:
+    """Breaks each of some tokens, and the markers that are always broken, in a text.
 
     Blank tokens, words and those of one character stay: they mark nothing. Text without markers comes back unchanged,
-    and the function is idempotent.
+    and it is idempotent.
     """
-    literal = sorted({token for token in tokens if is_marker(token)}, key=lambda token: (-len(token), token))
-    # Only one character is consumed, so that a marker which overlaps another is found too.
-    pattern = re.compile(f"(?=(?:{'|'.join([*_ALWAYS, *map(re.escape, literal)])}))(.)", re.DOTALL)
-    return lambda text: pattern.sub(rf"\1{BREAK}", text)
+
+    def __init__(self, tokens: Iterable[str]) -> None:
+        literal = sorted({token for token in tokens if is_marker(token)}, key=lambda token: (-len(token), token))
+        forms = [*_ALWAYS, *((token[0], re.escape(token[1:])) for token in literal)]
+        self.firsts = "".join(sorted({first for first, _ in forms}))
+        """The characters with which markers begin."""
+        rests = {first: "|".join(rest for other, rest in forms if other == first) for first in self.firsts}
+        # Only one character is consumed, so that a marker which overlaps another is found too.
+        self._pattern = re.compile("|".join(f"{re.escape(first)}(?={rest})" for first, rest in rests.items()))
+
+    @property
+    def identity(self) -> str:
+        """Two that do the same have the same."""
+        return self._pattern.pattern
+
+    def __call__(self, text: str) -> str:
+        for first in self.firsts:
+            if first in text:
+                return self._pattern.sub(rf"\g<0>{BREAK}", text)
+        return text
+
+    def count(self, text: str) -> int:
+        """How often a marker could begin in a text."""
+        return sum([text.count(first) for first in self.firsts])
 
 
 def is_marker(token: str) -> bool:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from hegelion_core.conversion.convert import ConversionStoppedError, convert_file, counts
+from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file
 from hegelion_core.conversion.rendering import chatml, load_format
+from hegelion_core.conversion.rows import counts
 from hegelion_core.events import RowsConverted
 from hegelion_core.models.loading import locate
 from hegelion_core.worker import Worker, main
@@ -25,7 +26,7 @@ def work(worker: Worker) -> None:
         format_ = load_format(locate(settings.training.model, worker.workspace.models), "student")
     _log(f"Converting {source} for {settings.training.model}: {format_.name} form.")
     try:
-        tally = convert_file(source, target, format_, _log, worker.stop_requested.is_set)
+        tally = convert_file(source, target, format_, Hooks(log=_log, stop=worker.stop_requested.is_set))
     except ConversionStoppedError:
         return
     _log(f"{tally.rows} rows in {target}." + (f" Skipped: {counts(tally.skipped)}." if tally.skipped else ""))

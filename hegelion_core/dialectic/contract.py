@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Iterator, Mapping
 from functools import cache
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 
@@ -119,8 +120,7 @@ def read_sample(line: bytes, *, by_hand: bool = False, output: str | None = None
     row = _decoder.decode(line)
     trace = row.hegelion_trace if isinstance(row.hegelion_trace, dict) else {}
     traced_query = trace.get("query")
-    query = "\n\n".join(part for part in (clean(row.instruction or ""), clean(row.input or "")) if part.strip())
-    query = query or (clean(traced_query) if isinstance(traced_query, str) else "")
+    query = _query(row) or (clean(traced_query) if isinstance(traced_query, str) else "")
     if not query.strip():
         raise SampleFault("no_prompt", "The row holds no prompt (instruction).")
     text = row.output if output is None else output
@@ -135,6 +135,34 @@ def read_sample(line: bytes, *, by_hand: bool = False, output: str | None = None
         mode=mode if isinstance(mode, str) else "single",
         metadata=metadata if isinstance(metadata, dict) else {},
     )
+
+
+class Accepted(NamedTuple):
+    """What a training row needs of a sample."""
+
+    id: str
+    query: str
+    system: str
+    output: str
+    """In its canonical form."""
+
+
+def read_accepted(line: bytes) -> Accepted | None:
+    """What ``read_sample`` would give for a line that is known to meet the contract; its output as it stands there.
+
+    Much quicker, since nothing is parsed: the caller knows that the output is canonical. None where that does not
+    suffice: the prompt stands in the trace alone, or nothing of this is known.
+    """
+    row = _accepted_decoder.decode(line.removeprefix(b"\xef\xbb\xbf"))
+    query = _query(row)
+    if not query.strip():
+        return None
+    return Accepted(row.id or identity.prompt_id(query), query, row.system or "", row.output)
+
+
+def is_placeholder(text: str) -> bool:
+    """Whether a text only stands where one should be, as ``...`` or "Your thesis here"."""
+    return _is_placeholder(_Part("text", text))
 
 
 @cache
@@ -163,18 +191,30 @@ _DECIDING = (
 )
 
 
-class _Row(msgspec.Struct, frozen=True):
-    """What a line needs to be looked at as a sample."""
+class _Texts(msgspec.Struct, frozen=True):
+    """What a training row is made of."""
 
     output: str
     instruction: str | None = None
     input: str | None = None
     system: str | None = None
     id: str | None = None
+
+
+class _Row(_Texts, frozen=True):
+    """What a line needs to be looked at as a sample."""
+
     hegelion_trace: dict[str, object] | str | None = None
 
 
 _decoder: msgspec.json.Decoder[_Row] = msgspec.json.Decoder(_Row)
+_accepted_decoder: msgspec.json.Decoder[_Texts] = msgspec.json.Decoder(_Texts)
+
+
+def _query(row: _Texts) -> str:
+    """The prompt; an input belongs to it."""
+    parts = (row.instruction, row.input) if row.input else (row.instruction,)
+    return "\n\n".join([text for part in parts if part and not (text := clean(part)).isspace() and text])
 
 
 def _facts(answer: Answer) -> dict[str, object]:

@@ -58,7 +58,7 @@ def card(
         pretty_name=name,
         license=license,
         language=list(languages) or None,
-        size_categories=[_size(report.accepted)],
+        size_categories=[size_category(report.accepted)],
         task_categories=["text-generation"],
         tags=list(tags),
         configs=[
@@ -236,5 +236,6 @@ def _day(seconds: float) -> str:
     return time.strftime("%Y-%m-%d", time.gmtime(seconds))
 
 
-def _size(count: int) -> str:
+def size_category(count: int) -> str:
+    """The hub's word for a number of rows."""
     return next((size for limit, size in _SIZES if count < limit), "1M<n<10M")

@@ -5,7 +5,7 @@ Rows are streamed, and of Parquet files only the prompt column is read, so that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -28,6 +28,19 @@ class OpenedDataSet:
     column: str
     rows: Iterable[Mapping[str, object]]
 
+    def texts(self, column: str) -> Iterator[tuple[str, object]]:
+        """Each prompt and what stands in another column.
+
+        Raises:
+            UserError: reading fails on the way.
+        """
+        try:
+            for row in self.rows:
+                text = row.get(self.column)
+                yield text if isinstance(text, str) else "", row.get(column)
+        except _faults() as error:
+            raise _cannot_read(self.name, error, here="@" not in self.name) from None
+
     def prompts(self) -> Iterator[SourcePrompt]:
         """The split's prompts, in its own order; a row without one gives an empty text.
 
@@ -42,7 +55,9 @@ class OpenedDataSet:
             raise _cannot_read(self.name, error, here="@" not in self.name) from None
 
 
-def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) -> OpenedDataSet:
+def open_data_set(
+    dataset: str, split: str, revision: str | None, folder: Path, more: Sequence[str] = ()
+) -> OpenedDataSet:
     """Find a data set, its split and its prompt column; reads one row.
 
     Args:
@@ -50,6 +65,7 @@ def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) 
         split: must be there; a data file is a split of any name.
         revision: of the hub data set; none: the newest, which is resolved and recorded.
         folder: the workspace.
+        more: columns that are wanted beside the prompts.
 
     Raises:
         UserError: not there or not reachable; no such split or column (with those that exist).
@@ -67,9 +83,9 @@ def open_data_set(dataset: str, split: str, revision: str | None, folder: Path) 
                 f"It has {', '.join(map(str, files))}: choose one of them as the split (--split).",
                 ExitCode.USAGE,
             )
-        column = _prompt_column(builder.as_streaming_dataset(split), f"{dataset}, split {split}")
+        column = _prompt_column(builder.as_streaming_dataset(split), f"{dataset}, split {split}", more)
         if hasattr(builder.config, "columns"):
-            builder = build({"columns": [column]})
+            builder = build({"columns": [column, *more]})
         name = f"{dataset}@{commit}/{split}" if commit else f"{dataset}/{split}"
         return OpenedDataSet(name, column, builder.as_streaming_dataset(split))
     except _faults() as error:
@@ -149,10 +165,16 @@ def _builder(path: str, **arguments: object) -> _Build:
     return build
 
 
-def _prompt_column(rows: Iterable[Mapping[str, object]], where: str) -> str:
+def _prompt_column(rows: Iterable[Mapping[str, object]], where: str, more: Sequence[str]) -> str:
     first = next(iter(rows), None)
     if first is None:
         raise UserError(f"{where}: holds no rows.", "Choose another split.", ExitCode.USAGE)
+    if missing := [name for name in more if name not in first]:
+        raise UserError(
+            f"{where}: has no column {missing[0]}; it has {', '.join(map(str, first))}.",
+            "Name another data set or split.",
+            ExitCode.USAGE,
+        )
     for name in COLUMNS:
         if isinstance(first.get(name), str):
             return name

@@ -19,6 +19,8 @@ from hegelion_core.errors import ExitCode, UserError
 
 MAX_LINE = 8 << 20
 """Bytes of a line; a longer one is no sample and is passed over without being held."""
+THROUGH = 256 << 10
+"""Bytes of a buffer."""
 _BOM = b"\xef\xbb\xbf"
 
 
@@ -80,8 +82,8 @@ def read_row(line: bytes, *, by_hand: bool = False, output: str | None = None) -
 
 
 @contextlib.contextmanager
-def open_samples(path: Path) -> Iterator[BinaryIO]:
-    """A sample file, to be read.
+def open_samples(path: Path, buffering: int = -1) -> Iterator[BinaryIO]:
+    """A sample file, to be read; ``buffering`` is ``open``'s: ``THROUGH`` pays where it is read from end to end.
 
     Raises:
         UserError: there is no such file, or it cannot be read.
@@ -91,7 +93,7 @@ def open_samples(path: Path) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
             what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file"
             raise UserError(f"{path}: {what}.", "Give the sample file itself.", ExitCode.USAGE)
-        file = path.open("rb")
+        file = path.open("rb", buffering)
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such sample file.",
@@ -104,3 +106,16 @@ def open_samples(path: Path) -> Iterator[BinaryIO]:
         ) from None
     with file:
         yield file
+
+
+def bounded_lines(file: BinaryIO) -> Iterator[tuple[bytes, int]]:
+    """Each line and its length in the file; of one that is too long to be a sample only its beginning."""
+    while line := file.readline(MAX_LINE):
+        length = len(line)
+        if length == MAX_LINE and not line.endswith(b"\n"):
+            while rest := file.readline(MAX_LINE):
+                length += len(rest)
+                if rest.endswith(b"\n"):
+                    break
+            line += b"\n"
+        yield line, length

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core import workspace
+from hegelion_core.dialectic.contract import read_accepted
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
@@ -212,7 +213,7 @@ class SampleStore:
                 return "duplicate"
             if self.accepted >= limit:
                 return "full"
-            self.add(sample, Verdict(name))
+            self.add(sample, Verdict(name, canonical=True))
         return "accepted"
 
     def add(self, sample: Sample, verdict: Verdict) -> bytes:
@@ -253,11 +254,17 @@ class SampleStore:
 
 def _judge(line: bytes) -> Verdict:
     try:
-        sample, by_hand = read_undecided(line)
+        return verdict_of(line, *read_undecided(line))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
         return UNUSABLE
+
+
+def verdict_of(line: bytes, sample: Sample, by_hand: bool) -> Verdict:
+    """The verdict on a line that ``read_undecided`` could read."""
     foreign = not by_hand and "prompt_id" not in sample.hegelion_trace.metadata
-    return Verdict(prompt_id(sample.instruction), foreign=foreign, by_hand=by_hand)
+    accepted = read_accepted(line)
+    canonical = accepted is not None and accepted.output == sample.output
+    return Verdict(prompt_id(sample.instruction), foreign=foreign, by_hand=by_hand, canonical=canonical)
 
 
 class _Kind(msgspec.Struct, frozen=True):

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+
+import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.dialectic.contract import fingerprint
@@ -24,8 +26,7 @@ _NO_ID = b"-" * _ID
 _RECORD = 2 * DIGEST + _ID + 1
 
 
-@dataclass(frozen=True)
-class Verdict:
+class Verdict(msgspec.Struct, frozen=True):
     """What a line holds."""
 
     prompt_id: str = ""
@@ -34,6 +35,8 @@ class Verdict:
     """Another program wrote it."""
     by_hand: bool = False
     """A person made it of a rejected answer: it counts only while a decision says so."""
+    canonical: bool = False
+    """Its output stands in the line as ``render_output`` writes it: nothing has to be parsed to use it."""
 
 
 UNUSABLE = Verdict()
@@ -65,6 +68,40 @@ def load(path: Path) -> dict[bytes, Verdict]:
     return found
 
 
+class Following:
+    """The verdicts of a cache as they are wanted line by line: they lie in the order of the sample file.
+
+    Two blocks of them are held, so memory does not grow with the file. A line that was moved far is not found, which
+    costs only time: whoever asks judges it anew.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """The cache of a file, or none."""
+        self._records = _records(path)
+        self._blocks = [self._block(), self._block()]
+
+    def get(self, name: bytes) -> Verdict | None:
+        """What is known of a line."""
+        record = self._blocks[0].get(name)
+        if record is None and (record := self._blocks[1].get(name)) is not None:
+            self._blocks = [self._blocks[1], self._block()]
+        return None if record is None else _decode(record)
+
+    def _block(self) -> dict[bytes, bytes]:
+        return dict(itertools.islice(self._records, _BLOCK))
+
+
+_BLOCK = 4096
+
+
+def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
+    """The records of a cache as they stand there, by ``digest``."""
+    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:  # not hexadecimal: damaged from here on
+        if file.readline(len(_head()) + 2).rstrip(b"\n") == _head():
+            while len(record := file.read(_RECORD + 1)) == _RECORD + 1:
+                yield bytes.fromhex(record[: 2 * DIGEST].decode("ascii")), record[2 * DIGEST : _RECORD]
+
+
 def save(path: Path, verdicts: Iterable[tuple[bytes, Verdict]]) -> None:
     """Write the cache anew. Whatever keeps it from being written is no fault of the samples."""
     with contextlib.suppress(OSError):
@@ -74,30 +111,46 @@ def save(path: Path, verdicts: Iterable[tuple[bytes, Verdict]]) -> None:
 
 def add(path: Path, name: bytes, verdict: Verdict) -> None:
     """Append a verdict."""
-    record = _encode(name, verdict) + b"\n"
+    add_all(path, [(name, verdict)])
+
+
+def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
+    """Append verdicts; a cache of another contract is left as it is."""
     try:
         fd = os.open(path, os.O_WRONLY | os.O_APPEND)
     except FileNotFoundError:
-        save(path, [(name, verdict)])
+        save(path, found)
         return
     except OSError:
         return
     with contextlib.suppress(OSError):
-        os.write(fd, record)
+        os.write(fd, b"".join(_encode(name, verdict) + b"\n" for name, verdict in found))
     os.close(fd)
 
 
+def is_there(path: Path) -> bool:
+    """Whether a cache of this contract lies there, whole or not."""
+    with contextlib.suppress(OSError), open(path, "rb") as file:
+        return file.readline(len(_head()) + 2).rstrip(b"\n") == _head()
+    return False
+
+
 def _head() -> bytes:
-    return f"verdicts 2 {fingerprint()}".encode()
+    return f"verdicts 3 {fingerprint()}".encode()
 
 
 def _encode(name: bytes, verdict: Verdict) -> bytes:
     prompt = verdict.prompt_id.removeprefix("p-").encode() or _NO_ID
-    return name.hex().encode() + prompt + (b"h" if verdict.by_hand else b"f" if verdict.foreign else b"o")
+    origin = b"h" if verdict.by_hand else b"f" if verdict.foreign else b"o"
+    return name.hex().encode() + prompt + (origin.upper() if verdict.canonical else origin)
 
 
 def _decode(record: bytes) -> Verdict:
     prompt = record[:_ID]
     if prompt == _NO_ID:
         return UNUSABLE
-    return Verdict(f"p-{prompt.decode('ascii')}", foreign=record[_ID:] == b"f", by_hand=record[_ID:] == b"h")
+    mark = record[_ID:]
+    origin = mark.lower()
+    return Verdict(
+        f"p-{prompt.decode('ascii')}", foreign=origin == b"f", by_hand=origin == b"h", canonical=origin != mark
+    )

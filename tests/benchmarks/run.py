@@ -1,8 +1,8 @@
 """The tables of ``docs/benchmarks.md``: ``make bench``. Each comparison is made side by side, in turn, in one run.
 
-``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, status, events, samples, generate, console, training,
-chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every failure:
-``python -m tests.benchmarks.fault_run``.
+``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, status, events, samples, convert, generate, console,
+training, chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every
+failure: ``python -m tests.benchmarks.fault_run``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import psutil
 
 from hegelion_core import events as e
 from hegelion_core.event_log import EventLog, replay
-from tests.benchmarks import chart, generation, requests, sample_files, training
+from tests.benchmarks import chart, conversion, generation, requests, sample_files, training
 from tests.benchmarks import status as glances
 from tests.benchmarks.console import flood
 from tests.benchmarks.screens import paint, screens
@@ -110,6 +110,12 @@ def samples() -> None:
         row(*cells)
 
 
+def convert() -> None:
+    """Converting as many samples as UltraFeedback has, beside plain Python."""
+    for cells in conversion.convert():
+        row(*cells)
+
+
 def console() -> None:
     """The console: first paint, its screens, and while eight processes flood their logs."""
     for cells in (*paint(), *screens(), *flood()):
@@ -187,6 +193,7 @@ BENCHMARKS = {
     "status": status,
     "events": events,
     "samples": samples,
+    "convert": convert,
     "generate": generate,
     "console": console,
     "training": train,

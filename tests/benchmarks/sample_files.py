@@ -63,7 +63,7 @@ def large() -> Iterator[Cells]:
     """Rows: opening a file of 100,000 samples of some 4 KB for the first time and again, and its quality report."""
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "samples.jsonl"
-        _write(path)
+        write_samples(path, COUNT)
         size = f"{COUNT:,} samples, {path.stat().st_size / MIB:.0f} MiB"
         for name in ("open a sample file, never seen before", "open it again"):
             accepted, seconds, peak = _run(OPEN, path)
@@ -79,7 +79,7 @@ def _run(code: str, path: Path) -> tuple[float, float, float]:
     return accepted, seconds, peak
 
 
-def _write(path: Path) -> None:
+def write_samples(path: Path, count: int) -> None:
     """Samples of words as frequent as in a language; every hundredth nearly repeats the one before it."""
     rng = random.Random(7)
     names = ["".join(rng.choices("abcdefghijklmnoprstuvwy", k=rng.randint(2, 9))) for _ in range(20_000)]
@@ -97,7 +97,7 @@ def _write(path: Path) -> None:
 
     with path.open("wb") as file:
         last = ""
-        for number in range(COUNT):
+        for number in range(count):
             last = f"{last[:-1]} indeed." if number % 100 == 99 else body()
             sample = row(f"Why {prose(18)[:-1]} {number}?", last, completion_tokens=600)
             file.write(json.dumps(sample).encode() + b"\n")

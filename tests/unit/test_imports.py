@@ -35,6 +35,8 @@ def loaded(code: str, folder: Path) -> str:
         "from hegelion_tui.cli import run; run(['--help'])",
         "from hegelion_tui.cli import run; run(['--version'])",
         "from hegelion_tui.cli import run; run(['--status'])",
+        "from hegelion_tui.cli import run; run(['dataset', '--help'])",
+        "from hegelion_tui.cli import run; run(['convert', '--help'])",
         "from hegelion_tui.cli import run; run(['--run-all', '--dry-run'])",
         "from hegelion_tui.cli import run; run(['doctor', '--patience', '0.1'])",
         "import hegelion_core.commands.headless",

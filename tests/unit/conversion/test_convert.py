@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import msgspec
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from hegelion_core.conversion.convert import LOGGED_LINES, ConversionStoppedError, Tally, convert_file
+from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file
+from hegelion_core.conversion.part_file import PartFile
 from hegelion_core.conversion.rendering import TrainingRow, chatml
+from hegelion_core.conversion.rows import LOGGED_LINES, Tally
 from hegelion_core.dialectic.identity import prompt_id
+from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.generation.decisions import read_undecided
+from hegelion_core.generation.store import SampleStore
+from hegelion_core.generation.verdicts import cache_path
 
 
 def line(question: str, *, block: str = "thought", **more: object) -> bytes:
@@ -22,7 +31,7 @@ def line(question: str, *, block: str = "thought", **more: object) -> bytes:
 
 
 def convert(source: Path, target: Path, log: list[str] | None = None) -> Tally:
-    return convert_file(source, target, chatml(), ([] if log is None else log).append)
+    return convert_file(source, target, chatml(), Hooks(log=([] if log is None else log).append))
 
 
 def rows(path: Path) -> list[TrainingRow]:
@@ -89,18 +98,22 @@ def test_no_usable_sample_leaves_the_old_file(tmp_path: Path, content: bytes) ->
     with pytest.raises(UserError, match="no usable sample"):
         convert(source, target)
     assert target.read_text() == "old"
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["in.jsonl", "out.jsonl"]
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
-def test_stopping_leaves_the_old_file(tmp_path: Path) -> None:
+def test_stopping_leaves_the_old_file_and_goes_on_later(tmp_path: Path) -> None:
     source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(line("First?") + line("Second?"))
     target.write_text("old")
     answers = iter([False, True])
     with pytest.raises(ConversionStoppedError):
-        convert_file(source, target, chatml(), print, lambda: next(answers))
+        convert_file(source, target, chatml(), Hooks(log=print, stop=lambda: next(answers)))
     assert target.read_text() == "old"
-    assert len(list(tmp_path.iterdir())) == 2
+    log: list[str] = []
+    assert convert(source, target, log).rows == 2
+    assert log == ["Going on behind line 1: 1 rows are there."]
+    assert [row.id for row in rows(target)] == [prompt_id("First?"), prompt_id("Second?")]
+    assert [path.name for path in tmp_path.glob(".out*")] == []
 
 
 def test_files_that_cannot_be_used_are_named(tmp_path: Path) -> None:
@@ -124,3 +137,111 @@ def test_the_sample_file_is_never_the_output(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="is the sample file itself"):
         convert(source, tmp_path / "link")
     assert source.read_bytes() == line("First?")
+
+
+def big(path: Path, count: int = 40) -> Path:
+    """A file with samples, a duplicate, and lines that are none."""
+    lines = [line(f"Question number {number}?", id=f"p-{number}") for number in range(count)]
+    path.write_bytes(b"".join([*lines[: count // 2], lines[3], b"{\n", b"\n", *lines[count // 2 :]]) + lines[0][:50])
+    return path
+
+
+def stopping(after: int) -> Hooks:
+    """Stops a conversion after some lines, as a kill would: what is behind the last mark is lost."""
+    count = iter(range(10_000))
+    return Hooks(log=lambda line: None, stop=lambda: next(count) >= after)
+
+
+@settings(max_examples=20)
+@given(after=st.lists(st.integers(0, 44), max_size=3), torn=st.integers(0, 60))
+def test_whenever_it_is_killed_the_bytes_are_the_same(
+    tmp_path_factory: pytest.TempPathFactory, after: list[int], torn: int
+) -> None:
+    folder = tmp_path_factory.mktemp("killed")
+    source, target = big(folder / "in.jsonl"), folder / "out.jsonl"
+    whole = convert(source, folder / "whole.jsonl")
+    for lines in after:
+        with contextlib.suppress(ConversionStoppedError):
+            convert_file(source, target, chatml(), stopping(lines))
+        part, journal = folder / ".out.jsonl.part", folder / ".out.jsonl.part.journal"
+        if part.exists():  # a kill leaves rows behind the last mark, and may tear the journal
+            part.write_bytes(part.read_bytes() + b"{torn")
+            journal.write_bytes(journal.read_bytes() + b'{"key":"x","offset":12'[:torn])
+    assert convert(source, target) == whole
+    assert target.read_bytes() == (folder / "whole.jsonl").read_bytes()
+    assert not list(folder.glob(".out*"))
+
+
+def stopped(source: Path, target: Path, lines: int = 30) -> None:
+    with pytest.raises(ConversionStoppedError):
+        convert_file(source, target, chatml(), stopping(lines))
+
+
+@pytest.mark.parametrize("change", ["input", "decisions", "rows"])
+def test_what_was_changed_meanwhile_is_converted_anew(tmp_path: Path, change: str) -> None:
+    source, target, log = big(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", list[str]()
+    stopped(source, target)
+    match change:
+        case "input":
+            source.write_bytes(source.read_bytes().replace(b"number 7?", b"number 77?"))
+        case "decisions":
+            (tmp_path / "in.decisions.jsonl").write_bytes(b"{}\n")
+        case "rows":
+            (tmp_path / ".out.jsonl.part").write_bytes(b"")
+    assert convert(source, target, log).rows == 40
+    assert not any("Going on" in entry for entry in log)
+    assert [row.id for row in rows(target)] == [f"p-{number}" for number in range(40)]
+
+
+def test_a_file_that_grew_meanwhile_is_gone_on_with(tmp_path: Path) -> None:
+    source, target, log = big(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", list[str]()
+    stopped(source, target)
+    source.write_bytes(source.read_bytes() + b"\n" + line("A new one?"))
+    assert convert(source, target, log).rows == 41
+    assert log[0].startswith("Going on behind line 30")
+
+
+def test_another_conversion_into_the_same_file_is_refused(tmp_path: Path) -> None:
+    source, target = big(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    with PartFile.open(target), pytest.raises(UserError, match="another conversion is writing it"):
+        convert(source, target)
+
+
+def test_what_the_contract_said_is_not_asked_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, asked = big(tmp_path / "in.jsonl"), list[bytes]()
+    cache_path(source).write_bytes(b"verdicts 2 0123456789abcdef\n")  # of another contract
+    first = convert(source, tmp_path / "a")
+    assert SampleStore(source).accepted == 40  # the core uses the same verdicts
+
+    def asking(line: bytes) -> tuple[Sample, bool]:
+        asked.append(line)
+        return read_undecided(line)
+
+    monkeypatch.setattr("hegelion_core.conversion.rows.read_undecided", asking)
+    assert convert(source, tmp_path / "b") == first
+    assert (tmp_path / "a").read_bytes() == (tmp_path / "b").read_bytes()
+    assert [len(line) for line in asked] == [2, 50]  # what is no sample is looked at, to say why
+
+
+def test_a_line_that_is_too_long_is_passed_over(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("hegelion_core.generation.sample_rows.MAX_LINE", 1000)
+    monkeypatch.setattr("hegelion_core.conversion.rows.MAX_LINE", 1000)
+    source, target = tmp_path / "in.jsonl", tmp_path / "out.jsonl"
+    source.write_bytes(line("First?") + line("x" * 5000) + line("Last?"))
+    tally = convert(source, target)
+    assert (tally.rows, tally.skipped, tally.places) == (2, {"too_long": 1}, {"too_long": [2]})
+    assert tally.words("Left out") == ["Left out: 1 too_long (line 2)"]
+
+
+def test_a_check_that_fails_leaves_the_old_file(tmp_path: Path) -> None:
+    source, target = big(tmp_path / "in.jsonl"), tmp_path / "out.jsonl"
+    target.write_text("old")
+
+    def check(rows: Path) -> None:
+        assert rows.read_bytes().count(b"\n") == 40
+        raise UserError("The trace is lost.")
+
+    with pytest.raises(UserError, match="lost"):
+        convert_file(source, target, chatml(), Hooks(log=print, check=check))
+    assert target.read_text() == "old"
+    assert not list(tmp_path.glob(".out*"))

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hegelion_core.completion import Completion
-from hegelion_core.conversion.convert import Tally as Conversion
-from hegelion_core.conversion.convert import convert_file
+from hegelion_core.conversion.convert import Hooks, convert_file
 from hegelion_core.conversion.rendering import TrainingRow, chatml
+from hegelion_core.conversion.rows import Tally as Conversion
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import UserError
@@ -87,7 +87,7 @@ def counted(store: SampleStore) -> set[str]:
 
 def converted(path: Path) -> tuple[Conversion, list[TrainingRow]]:
     target = path.with_name("rows.jsonl")
-    tally = convert_file(path, target, chatml(), lambda line: None)
+    tally = convert_file(path, target, chatml(), Hooks(log=lambda line: None))
     return tally, [msgspec.json.decode(row, type=TrainingRow) for row in target.read_bytes().splitlines()]
 
 

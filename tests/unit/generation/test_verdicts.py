@@ -82,7 +82,7 @@ def test_a_line_that_was_changed_moved_or_added_by_hand_is_found_out(tmp_path: P
     [
         lambda data: b"",
         lambda data: data[:-10],
-        lambda data: data.replace(b"verdicts 2", b"verdicts 0"),
+        lambda data: data.replace(b"verdicts 3", b"verdicts 0"),
         lambda data: b"\xff\xfe" + data[2:],
         lambda data: data + b"zz" * 24 + b"z\n",
     ],
@@ -121,7 +121,12 @@ def test_a_cache_that_cannot_be_written_does_no_harm(tmp_path: Path) -> None:
 
 VERDICTS = st.one_of(
     st.just(UNUSABLE),
-    st.builds(Verdict, st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"), st.booleans()),
+    st.builds(
+        Verdict,
+        st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"),
+        st.booleans(),
+        canonical=st.booleans(),
+    ),
     st.builds(Verdict, st.integers(0, 2**64 - 1).map(lambda number: f"p-{number:016x}"), by_hand=st.just(True)),
 )
 
@@ -157,3 +162,32 @@ def test_a_row_nested_without_end_is_no_sample(tmp_path: Path) -> None:
     path.write_bytes(b'{"output": "x", "hegelion_trace": {"a": ' + b"[" * 200_000 + b"\n" + row(0))
     store = SampleStore(path)
     assert (store.accepted, store.unusable) == (1, 1)
+
+
+@given(
+    known=st.lists(st.integers(0, 99), unique=True, max_size=30),
+    asked=st.lists(st.integers(0, 99), max_size=60),
+)
+def test_verdicts_are_followed_line_by_line(
+    tmp_path_factory: pytest.TempPathFactory, known: list[int], asked: list[int]
+) -> None:
+    path = tmp_path_factory.mktemp("cache") / "c"
+    names = {number: number.to_bytes(16, "big") for number in range(100)}
+    found = {number: Verdict(f"p-{number:016x}", canonical=number % 2 == 0) for number in known}
+    verdicts.save(path, [(names[number], verdict) for number, verdict in found.items()])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verdicts, "_BLOCK", 3)
+        following = verdicts.Following(path)
+        for number in asked:  # in any order: what is found is right
+            assert following.get(names[number]) in (None, found.get(number))
+        following = verdicts.Following(path)
+        for number in known:  # in the file's order, each more than once: all are found
+            assert following.get(names[number]) == following.get(names[number]) == found[number]
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-5] if known else whole)
+    assert verdicts.is_there(path)
+    torn = verdicts.Following(path)
+    assert [torn.get(names[number]) for number in known[:-1]] == [found[number] for number in known[:-1]]
+    path.write_bytes(whole.replace(b"verdicts 3", b"verdicts 2"))
+    assert not verdicts.is_there(path)
+    assert all(verdicts.Following(path).get(name) is None for name in names.values())

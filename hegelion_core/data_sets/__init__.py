@@ -1,0 +1,1 @@
+"""Agent logs and samples as the data sets that trainers read."""

@@ -1,0 +1,163 @@
+"""A data set to the Hugging Face hub: files and card in one commit; private unless it was said otherwise.
+
+The token is the hub client's own business: ``HF_TOKEN``, or what ``hf auth login`` keeps. It is in no argument, no log
+and no message of ours.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hegelion_core.data_sets.card import MARK
+from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.redaction import Redactor
+
+if TYPE_CHECKING:
+    from huggingface_hub import HfApi
+
+CARD = "README.md"
+TIMEOUT = 20.0
+"""Seconds for the hub to say what a data set is."""
+
+
+def check(name: str) -> str:
+    """See that a data set can be pushed at all, before the work; returns the token.
+
+    Raises:
+        UserError: it is no name of the hub's, or there is no token.
+    """
+    from huggingface_hub import get_token
+    from huggingface_hub.errors import HFValidationError
+    from huggingface_hub.utils import validate_repo_id
+
+    try:
+        validate_repo_id(name)
+    except HFValidationError:
+        name = f"{name} "
+    if name.count("/") != 1 or name.endswith(" "):
+        raise UserError(f"{name.strip()}: is no name of the hub's.", "Give --push-to-hub OWNER/NAME.", ExitCode.USAGE)
+    token = get_token()
+    if not token:
+        raise UserError(
+            "There is no token for the hub.",
+            "Set HF_TOKEN to a token that may write, or run 'hf auth login'.",
+            ExitCode.NOT_READY,
+        )
+    return str(token)
+
+
+def push(
+    name: str,
+    files: Mapping[str, Path],
+    card: str,
+    *,
+    public: bool,
+    force: bool,
+    log: Callable[[str], None],
+    endpoint: str | None = None,
+) -> str:
+    """Upload files and card in one commit; the data set is made if there is none. The same again is no new commit.
+
+    Args:
+        name: ``owner/name``.
+        files: path in the data set to file.
+        card: the README.
+        public: whether everyone may see a data set that is made, and whether one that everyone sees may be used.
+        force: replace a card that is none of ours.
+        log: takes a line for people.
+        endpoint: of the hub; none: ``HF_ENDPOINT``, or the hub's own.
+
+    Returns:
+        The address of the commit.
+
+    Raises:
+        UserError: the hub refuses, cannot be reached, or shows what is here to everyone though that was not asked for.
+    """
+    from httpx2 import HTTPError
+    from huggingface_hub import CommitOperationAdd, HfApi
+    from huggingface_hub.utils import disable_progress_bars
+
+    token = check(name)
+    disable_progress_bars()
+    api = HfApi(endpoint, token=token)
+    try:
+        _refuse_other(api, name, public=public, force=force)
+        url = api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
+        log(f"Uploading {len(files)} files to {url} ({'public' if public else 'private'} if it is new).")
+        operations = [CommitOperationAdd(CARD, card.encode())]
+        operations += [CommitOperationAdd(path, str(file)) for path, file in files.items()]
+        done = api.create_commit(
+            name, operations, commit_message="Data set written by hegelion-console", repo_type="dataset"
+        )
+    except (HTTPError, OSError, ValueError, RuntimeError) as error:
+        raise _refused(name, error, token) from None
+    return str(done.commit_url)
+
+
+def _refuse_other(api: HfApi, name: str, *, public: bool, force: bool) -> None:
+    """See what is there.
+
+    Raises:
+        UserError: it is public, or has a card that is none of ours.
+    """
+    from huggingface_hub.errors import RepositoryNotFoundError
+
+    try:
+        found = api.dataset_info(name, timeout=TIMEOUT)
+    except RepositoryNotFoundError as error:
+        if error.response.status_code == 401 and "Invalid" in str(error):
+            raise
+        return
+    if not found.private and not public:
+        raise UserError(
+            f"The data set {name} is there and public.",
+            "Say --public if everyone may see this, or give another name.",
+            ExitCode.USAGE,
+        )
+    if force or CARD not in {file.rfilename for file in found.siblings or ()}:
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        card = Path(api.hf_hub_download(name, CARD, repo_type="dataset", local_dir=folder))
+        ours = MARK in card.read_text("utf-8", "replace")
+    if not ours:
+        raise UserError(
+            f"The data set {name} has a card that is none of ours, so it is not replaced.",
+            "Give another name, or say --force.",
+            ExitCode.USAGE,
+        )
+
+
+def _refused(name: str, error: Exception, token: str) -> UserError:
+    response = getattr(error, "response", None)
+    status = getattr(response, "status_code", None)
+    again = "The files lie here; the same command pushes them again."
+    if isinstance(status, int):
+        found = _STATUS.get(status)
+        if found is not None:
+            return UserError(f"The hub refuses {name}: {found[0]} ({status}).", f"{found[1]} {again}", found[2])
+        if status >= 500:
+            return UserError(f"The hub has a fault of its own ({status}).", again)
+    first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    why = Redactor(os.environ)(first.replace(token, "[redacted]"))
+    if isinstance(status, int) or isinstance(error, ValueError | RuntimeError):
+        return UserError(f"The hub refuses {name}: {why}", again)
+    return UserError(f"The hub cannot be reached: {why}", f"Check the network. {again}", ExitCode.NOT_READY)
+
+
+_STATUS = {
+    401: (
+        "the token is not valid",
+        "Set HF_TOKEN to a token that may write, or run 'hf auth login'.",
+        ExitCode.NOT_READY,
+    ),
+    403: ("the token may not write there", "Take a token with write access to that owner.", ExitCode.NOT_READY),
+    404: ("there is no such owner or data set", "Check the name.", ExitCode.USAGE),
+    409: ("someone else changed it meanwhile", "Run the same command again.", ExitCode.FAILED),
+    412: ("someone else changed it meanwhile", "Run the same command again.", ExitCode.FAILED),
+    413: ("a file is too large", "Write Parquet, or fewer rows.", ExitCode.FAILED),
+    429: ("too many requests", "Wait some minutes.", ExitCode.COME_BACK_LATER),
+}

@@ -1,0 +1,256 @@
+"""Rows to files: staged once, dealt to splits by prompt, written as JSONL or Parquet, put in place at the end.
+
+The same rows give the same bytes. A file of someone else is never replaced unless that was asked for.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+import types
+import typing
+from array import array
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Literal, Union
+
+import msgspec
+
+from hegelion_core import workspace
+from hegelion_core.data_sets.rows import ROWS, Row
+from hegelion_core.errors import ExitCode, UserError, explain
+
+if TYPE_CHECKING:
+    from pyarrow import DataType, Schema
+
+Split = Literal["train", "valid", "test"]
+SPLITS: tuple[Split, ...] = ("train", "valid", "test")
+JSONL = (".jsonl", ".json", ".ndjson")
+_BATCH = 1000
+"""Rows of a Parquet row group."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Shares:
+    """How much of the prompts goes to which split, 0 to 1; the rest is for training."""
+
+    valid: float = 0.0
+    test: float = 0.0
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Target:
+    """Where the splits go."""
+
+    paths: Mapping[Split, Path]
+
+    @classmethod
+    def file(cls, path: Path) -> Target:
+        """``name.jsonl``, and ``name.valid.jsonl``, ``name.test.jsonl`` beside it.
+
+        Raises:
+            UserError: its name tells no form that we write.
+        """
+        if path.suffix.lower() not in (*JSONL, ".parquet"):
+            raise UserError(
+                f"{path}: cannot tell the form from this name.", "Name it .jsonl or .parquet.", ExitCode.USAGE
+            )
+        more: dict[Split, Path] = {name: path.with_suffix(f".{name}{path.suffix}") for name in ("valid", "test")}
+        return cls({"train": path, **more})
+
+    @classmethod
+    def folder(cls, path: Path) -> Target:
+        """``train.jsonl``, ``valid.jsonl``, ``test.jsonl``, as mlx-lm reads them.
+
+        Raises:
+            UserError: it is a file.
+        """
+        if path.exists() and not path.is_dir():
+            raise UserError(f"{path}: is a file, but mlx wants a folder.", "Name another folder.", ExitCode.USAGE)
+        return cls({name: path / f"{name}.jsonl" for name in SPLITS})
+
+    def refuse(self, source: Path, *, force: bool) -> None:
+        """Raise if a file that would be replaced is someone else's.
+
+        Raises:
+            UserError: it is the input, a folder, or (without ``force``) no data set of ours.
+        """
+        for path in self.paths.values():
+            if path.is_dir():
+                raise UserError(f"{path}: is a folder.", "Name a file, such as data.jsonl in it.", ExitCode.USAGE)
+            if not path.exists():
+                continue
+            if source.exists() and path.samefile(source):
+                raise UserError(f"{path}: is the input itself.", "Name another output.", ExitCode.USAGE)
+            if not (force or path.stat().st_size == 0 or _is_ours(path)):
+                raise UserError(
+                    f"{path}: is no data set of ours, so it is not replaced.",
+                    "Name another output, or say --force.",
+                    ExitCode.USAGE,
+                )
+
+
+class Staging:
+    """Collects rows; nothing is in its place until ``deal``."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+        self._lengths = array("Q")
+        self._prompts = array("Q")
+        self._kind: type[msgspec.Struct] | None = None
+        self._encode = msgspec.json.Encoder().encode
+
+    @classmethod
+    @contextlib.contextmanager
+    def beside(cls, folder: Path) -> Iterator[Staging]:
+        """Rows wait in an unnamed file of a folder, which is made if need be.
+
+        Raises:
+            UserError: the disk is full, or the folder cannot be written.
+        """
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder) as file:
+                yield cls(file)
+        except OSError as error:
+            raise explain(error) from None
+
+    def add(self, prompt: int, row: Row) -> None:
+        """Add a row; ``prompt`` is the number of its prompt's id."""
+        data = self._encode(row) + b"\n"
+        self._file.write(data)
+        self._lengths.append(len(data))
+        self._prompts.append(prompt)
+        self._kind = type(row)
+
+    def __len__(self) -> int:
+        return len(self._lengths)
+
+    def deal(self, target: Target, shares: Shares) -> dict[Split, tuple[Path, int]]:
+        """Write the splits, each replaced in one step; of an earlier run's those that are not made now are removed.
+
+        Returns:
+            File and number of rows of each split that has any.
+        """
+        chosen = split(self._prompts, shares)
+        made: dict[Split, tuple[Path, int]] = {}
+        for name, path in target.paths.items():
+            count = sum(chosen[prompt] == name for prompt in self._prompts)
+            if count:
+                self._write(path, name, chosen)
+                made[name] = (path, count)
+            elif path.exists():
+                path.unlink()
+        return made
+
+    def _write(self, path: Path, name: Split, chosen: Mapping[int, Split]) -> None:
+        beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            rows = self._rows(name, chosen)
+            if path.suffix.lower() == ".parquet":
+                assert self._kind is not None  # noqa: S101 - there are rows
+                _write_parquet(beside, rows, self._kind)
+            else:
+                with beside.open("wb") as file:
+                    file.writelines(rows)
+            with beside.open("rb+") as file:
+                os.fsync(file.fileno())
+            beside.replace(path)
+            workspace.sync_folder(path.parent)
+        finally:
+            beside.unlink(missing_ok=True)
+
+    def _rows(self, name: Split, chosen: Mapping[int, Split]) -> Iterator[bytes]:
+        self._file.seek(0)
+        for length, prompt in zip(self._lengths, self._prompts, strict=True):
+            row = self._file.read(length)
+            if chosen[prompt] == name:
+                yield row
+
+
+def split(prompts: array[int], shares: Shares) -> dict[int, Split]:
+    """The split of each prompt: the same prompt is always in one, and a share above 0 gets at least one if it can.
+
+    A prompt's place follows from the seed and the prompt alone, so that a larger set keeps most of it.
+    """
+    distinct = set(prompts)
+    if not (shares.valid or shares.test):
+        return dict.fromkeys(distinct, "train")
+    order = sorted(distinct, key=lambda prompt: hashlib.sha256(f"{shares.seed}:{prompt}".encode()).digest())
+    left = len(order) - 1  # training keeps one
+    least = 1 if shares.test and left > 1 else 0
+    valid = min(left - least, max(1, round(shares.valid * len(order)))) if shares.valid else 0
+    test = min(left - valid, max(1, round(shares.test * len(order)))) if shares.test else 0
+    chosen: dict[int, Split] = dict.fromkeys(order, "train")
+    chosen.update(dict.fromkeys(order[:valid], "valid"))
+    chosen.update(dict.fromkeys(order[valid : valid + test], "test"))
+    return chosen
+
+
+def schema(kind: type[msgspec.Struct]) -> Schema:
+    """The Arrow schema of a row."""
+    import pyarrow
+
+    return pyarrow.schema(
+        [pyarrow.field(field.encode_name, _arrow(field.type)) for field in msgspec.structs.fields(kind)]
+    )
+
+
+def _arrow(kind: object) -> DataType:
+    import pyarrow
+
+    if kind is str:
+        return pyarrow.string()
+    if kind is float:
+        return pyarrow.float64()
+    arguments = typing.get_args(kind)
+    if typing.get_origin(kind) in (Union, types.UnionType):
+        return _arrow(next(argument for argument in arguments if argument is not type(None)))
+    if typing.get_origin(kind) is tuple:
+        return pyarrow.list_(_arrow(arguments[0]))
+    assert isinstance(kind, type)  # noqa: S101 - rows are made of these
+    assert issubclass(kind, msgspec.Struct)  # noqa: S101
+    return pyarrow.struct(list(schema(kind)))
+
+
+def _write_parquet(path: Path, rows: Iterator[bytes], kind: type[msgspec.Struct]) -> None:
+    import pyarrow
+    from pyarrow import parquet
+
+    form = schema(kind)
+    with parquet.ParquetWriter(path, form, compression="zstd") as writer:
+        while batch := [msgspec.json.decode(row) for _, row in zip(range(_BATCH), rows, strict=False)]:
+            writer.write_table(pyarrow.Table.from_pylist(batch, schema=form))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether a file begins with a row that we would write just so, or has the schema of our rows."""
+    with path.open("rb") as file:
+        if file.read(4) == b"PAR1":
+            return _has_our_schema(path)
+        file.seek(0)
+        line = file.readline(8 << 20).rstrip(b"\n")
+    return any(_writes(kind, line) for kind in ROWS)
+
+
+def _writes(kind: type[msgspec.Struct], line: bytes) -> bool:
+    try:
+        return msgspec.json.encode(msgspec.json.decode(line, type=kind)) == line
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+
+
+def _has_our_schema(path: Path) -> bool:
+    import pyarrow
+    from pyarrow import parquet
+
+    try:
+        found = parquet.read_schema(path)
+    except pyarrow.ArrowException:
+        return False
+    return any(schema(kind).equals(found) for kind in ROWS)
