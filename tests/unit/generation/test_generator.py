@@ -85,7 +85,7 @@ class ScriptedTeacher:
     def tidy(self) -> None:
         self.tidied += 1
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         self.proofs += 1
         if self.doubts:
             raise self.doubts.pop(0)

@@ -243,9 +243,9 @@ def test_the_environment_holds_no_secrets_but_kimis_own() -> None:
 
 @pytest.mark.parametrize("dialect", ["kimi-code", "kimi-legacy"])
 def test_the_agent_has_no_tools(tmp_path: Path, dialect: Dialect) -> None:
-    text = kimi_program.write_agent(tmp_path, dialect).read_text("utf-8")
+    text = kimi_program.write_agent(tmp_path / "agent", dialect, prompts.TEACHER_SYSTEM).read_text("utf-8")
     assert "tools: []" in text
-    system = text if dialect == "kimi-code" else (tmp_path / "system.md").read_text("utf-8")
+    system = text if dialect == "kimi-code" else (tmp_path / "agent" / "system.md").read_text("utf-8")
     assert prompts.TEACHER_SYSTEM in system
 
 
