@@ -43,6 +43,7 @@ COMMANDS = {
     "train": ("hegelion_core.commands.stage", "Fine-tune the student with LoRA under SCU."),
     "checkpoint": ("hegelion_core.commands.checkpoint", "Have the training that runs save a checkpoint now."),
     "evaluate": ("hegelion_core.commands.stage", "Compare the adapter with the base model."),
+    "ask": ("hegelion_core.commands.ask", "Argue one question through: thesis, critics, synthesis, judge."),
     "report": ("hegelion_core.commands.report", "Write a run as one HTML page with pictures."),
     "doctor": (
         "hegelion_core.commands.doctor",

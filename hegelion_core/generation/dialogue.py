@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-import msgspec
 from msgspec.structs import replace
 
 from hegelion_core.dialectic import council, steps
@@ -27,7 +26,7 @@ from hegelion_core.teachers.teacher import Answer, Call, FaultKind, TeacherFault
 
 T = TypeVar("T")
 Ask = Callable[[Call], Awaitable[Answer]]
-"""Makes one call. Raises ``TeacherFault`` where there is no answer; what the service is to blame for was tried again."""
+"""Makes one call. Raises ``TeacherFault`` where there is none; what the service is to blame for was tried again."""
 SCORE, REASONS = "judge_score", "judge_reasons"
 """What the judge said, in an answer's metadata."""
 
@@ -76,10 +75,14 @@ class Outcome:
     judgement: Judgement | None = None
     judge_failure: str = ""
     """Why there is no score, though one was wanted."""
+    calls: int = 0
+    """Replies that it took."""
+    times: Mapping[str, float] = field(default_factory=dict)
+    """Seconds of thesis, antithesis (all critics), synthesis and judge."""
     seconds: float = 0.0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
-    metadata: dict[str, str | int | float] = msgspec.field(default_factory=dict)
+    metadata: dict[str, str | int | float] = field(default_factory=dict)
     """What the teacher says of its answers."""
 
     @property
@@ -124,7 +127,7 @@ class Listener(Protocol):
         """A step is asked."""
 
     def said(self, step: Step, text: str) -> None:
-        """A step was answered; ``text`` as it will be used."""
+        """A step was answered; ``text`` as it will be used, of a synthesis with ``ANSWER:`` behind it."""
 
     def failed(self, step: Step, why: str, *, again: bool) -> None:
         """A step gave nothing that can be used; ``again``: it is asked once more."""
@@ -152,6 +155,8 @@ class Dialogue:
         self._asked = 0
         self._answers: list[Answer] = []
         self._began = time.monotonic()
+        self._first: dict[str, float] = {}
+        self._times: dict[str, float] = {}
 
     async def hold(self, *, judges: Callable[[ParsedOutput], bool] = lambda _: True) -> Outcome:
         """Go through all steps. ``judges`` says whether what was said is worth a judge's call.
@@ -228,12 +233,15 @@ class Dialogue:
             TeacherFault: no answer, or none that can be used.
         """
         self._listener.begins(step)
+        name = "antithesis" if step.role == "critic" else step.role
+        began = self._first.setdefault(name, time.monotonic())
         correction = self._call.correction if step.role in ("thesis", "synthesis") else None
         kept: T | None = None
         for again in (True, False):
             try:
                 answer = await self._ask(self._next(step, correction))
                 self._answers.append(answer)
+                self._times[name] = time.monotonic() - began
                 found = read(answer.text)
                 if answer.truncated and step.role != "judge":
                     raise SampleFault("cut_off", "The reply stops before its end; finish every sentence.")
@@ -265,6 +273,8 @@ class Dialogue:
             parts,
             judgement,
             judge_failure,
+            len(self._answers),
+            dict(self._times),
             round(time.monotonic() - self._began, 3),
             _sum([answer.prompt_tokens for answer in self._answers]),
             _sum([answer.completion_tokens for answer in self._answers]),
@@ -332,7 +342,8 @@ def _judged(judgement: Judgement | None) -> dict[str, str | int | float]:
 
 
 def _text(found: object) -> str:
-    return "\n\n".join(found) if isinstance(found, tuple) else str(found)
+    """What was read, for a listener; a synthesis with its answer as ``steps.read_synthesis`` takes them apart."""
+    return "\n\nANSWER: ".join(filter(None, found)) if isinstance(found, tuple) else str(found)
 
 
 def _sum(counts: Sequence[int | None]) -> int | None:

@@ -20,11 +20,12 @@ from msgspec.structs import replace
 from hegelion_core import events
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
-from hegelion_core.generation.breaker import Breaker, Failure
 from hegelion_core.generation.attempts import Attempts
+from hegelion_core.generation.breaker import Breaker, Failure
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.dialogue import finished, main_call, plan_of
+from hegelion_core.generation.fatal import FATAL, as_user_error
 from hegelion_core.generation.gate import Gate
 from hegelion_core.generation.instance_log import InstanceLogs, Write, labelled, shortened
 from hegelion_core.generation.intake import Intake
@@ -48,11 +49,6 @@ TOLD_WAIT = 3.0
 LONG_WAIT = 1800.0
 """Seconds: a provider that wants to be left alone for longer is waited for as for a quota, and no longer."""
 
-_FATAL: dict[str, ExitCode] = {
-    "not_logged_in": ExitCode.NOT_READY,
-    "terminated": ExitCode.FAILED,
-    "balance": ExitCode.FAILED,
-}
 _WHILE_WAITING = {
     "quota": "The plan's quota is used up",
     "rate": "The provider limits how often it may be asked",
@@ -132,7 +128,7 @@ class Generator:
         try:
             info = await self._teacher.start()
         except TeacherFault as fault:
-            raise _as_user_error(fault.redacted(self._redact)) from None
+            raise as_user_error(fault.redacted(self._redact)) from None
         self._log.publish(events.TeacherReady(teacher=info.name, version=info.version, detail=info.detail))
         self._intake = self._make_intake(info)
         if self._missing() > 0:
@@ -298,7 +294,7 @@ class Generator:
         """
         if fault.kind == "transient":
             return self._pace.answered_since(self._failed_at.setdefault(prompt_id, began))
-        return fault.kind not in (*_FATAL, "quota", "rate")
+        return fault.kind not in (*FATAL, "quota", "rate")
 
     def _fault(self, fault: TeacherFault, began: float) -> None:
         """Draw the conclusions from a call without an answer.
@@ -306,8 +302,8 @@ class Generator:
         Raises:
             UserError: this fault ends the generation.
         """
-        if fault.kind in _FATAL:
-            raise _as_user_error(fault)
+        if fault.kind in FATAL:
+            raise as_user_error(fault)
         now = time.monotonic()
         if fault.kind == "quota" or (fault.retry_after or 0.0) > LONG_WAIT:
             self._pause_for_quota(fault, now)
@@ -435,7 +431,3 @@ class Generator:
 def _first(group: BaseExceptionGroup[UserError | OSError]) -> BaseException:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _as_user_error(fault: TeacherFault) -> UserError:
-    return UserError(fault.message, fault.hint, _FATAL.get(fault.kind, ExitCode.NOT_READY))

@@ -1,0 +1,1 @@
+"""The operations guide's names for some commands."""
