@@ -54,6 +54,13 @@ class Plan:
         names = [f"council of {many} critic{'s' if many > 1 else ''}"] * bool(many) + ["judge"] * self.judge
         return " and a ".join(names)
 
+    def cost(self, missing: int | None) -> str:
+        """What it costs, before it is spent: calls a sample, and in all for ``missing`` samples; empty for one call."""
+        if self.calls == 1:
+            return ""
+        told = f"A {self.in_words}: {self.calls} calls a sample"
+        return f"{told}, at least {self.calls * missing:,} for {missing:,} samples." if missing else f"{told}."
+
 
 def plan_of(settings: GenerationSettings) -> Plan:
     """The plan of a generation; a minimum score needs a judge."""
