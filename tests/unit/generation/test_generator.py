@@ -104,7 +104,7 @@ class ScriptedTeacher:
 class Bench:
     """A generator on a folder, and what came of it."""
 
-    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: float) -> None:
+    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: float | str) -> None:
         self.place = Workspace(tmp_path)
         self.run = RunFolder(tmp_path / "run")
         self.run.spool.mkdir(parents=True, exist_ok=True)
