@@ -212,10 +212,10 @@ def _tell_interrupted(face: TerminalFace, plan: Plan, form: Format) -> None:
     sofar = face.sofar
     if form != "text" and sofar.thesis:
         write_result(ask_words.markdown(sofar) if form == "markdown" else _partial(face))
-    critics = f"{len(sofar.critiques)} of {len(plan.critics)} critiques"
-    there = [name for name, text in (("thesis", sofar.thesis), (critics, sofar.critiques)) if text]
-    there += ["synthesis and answer"] * bool(sofar.synthesis)
-    face.note(f"Stopped. There {'is ' + ', '.join(there) if there else 'is nothing yet'}; nothing was logged.")
+    there = ["the thesis"] * bool(sofar.thesis)
+    there += [f"{len(sofar.critiques)} of {len(plan.critics)} critiques"] * bool(sofar.critiques)
+    there += ["the synthesis"] * bool(sofar.synthesis)
+    face.note(f"Stopped. There is {' and '.join(there) or 'nothing yet'}; nothing was logged.")
 
 
 def _partial(face: TerminalFace) -> str:

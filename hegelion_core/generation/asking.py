@@ -218,7 +218,7 @@ def _ended(fault: TeacherFault) -> UserError:
 def _contract(query: str, outcome: Outcome) -> str:
     """What the sample contract says of it: ``met``, or the reason why it would be no sample."""
     try:
-        contract.check(outcome.parsed, query=query)
+        contract.check(outcome.parsed, query=query, truncated=outcome.truncated)
     except SampleFault as fault:
         return fault.reason
     return "met"

@@ -10,7 +10,7 @@ import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 from msgspec.structs import replace
 
@@ -74,6 +74,14 @@ def plan_to_ask(preset: Preset | None, *, judge: bool) -> Plan:
 
 
 @dataclass(frozen=True)
+class _Kept(Generic[T]):
+    """What was read of a reply, and whether a limit cut it."""
+
+    found: T
+    truncated: bool
+
+
+@dataclass(frozen=True)
 class Outcome:
     """What a dialogue came to."""
 
@@ -91,6 +99,8 @@ class Outcome:
     completion_tokens: int | None = None
     metadata: dict[str, str | int | float] = field(default_factory=dict)
     """What the teacher says of its answers."""
+    truncated: bool = False
+    """Whether a limit cut a part, also when it was asked for once more."""
 
     @property
     def failures(self) -> dict[str, str]:
@@ -123,6 +133,7 @@ class Outcome:
             seconds=self.seconds,
             prompt_tokens=self.prompt_tokens,
             completion_tokens=self.completion_tokens,
+            truncated=self.truncated,
             metadata=facts | _judged(self.judgement),
         )
 
@@ -164,6 +175,7 @@ class Dialogue:
         self._began = time.monotonic()
         self._first: dict[str, float] = {}
         self._times: dict[str, float] = {}
+        self._truncated = False
 
     async def hold(self, *, judges: Callable[[ParsedOutput], bool] = lambda _: True) -> Outcome:
         """Go through all steps. ``judges`` says whether what was said is worth a judge's call.
@@ -243,18 +255,16 @@ class Dialogue:
         name = "antithesis" if step.role == "critic" else step.role
         began = self._first.setdefault(name, time.monotonic())
         correction = self._call.correction if step.role in ("thesis", "synthesis") else None
-        kept: T | None = None
+        kept: _Kept[T] | None = None
         for again in (True, False):
             try:
                 answer = await self._ask(self._next(step, correction))
                 self._answers.append(answer)
                 self._times[name] = time.monotonic() - began
-                found = read(answer.text)
-                if answer.truncated and step.role != "judge":
-                    raise SampleFault("cut_off", "The reply stops before its end; finish every sentence.")
-                if wants_more(found) and again:
+                found = _Kept(read(answer.text), answer.truncated and step.role != "judge")
+                if again and (flaw := _flaw(found, wants_more)):
                     kept = found
-                    raise SampleFault("incomplete", "A part of the form is missing; keep to it, with each label.")
+                    raise flaw
             except SampleFault as fault:
                 self._listener.failed(step, fault.detail, again=again)
                 correction = fault.detail
@@ -262,11 +272,15 @@ class Dialogue:
                 self._listener.failed(step, fault.message, again=False)
                 raise
             else:
-                self._listener.said(step, _text(found) if told else "")
-                return found
-        if kept is not None:
-            return kept
-        raise TeacherFault("protocol", f"The {step.critic or step.role} gave no reply that can be used. {correction}")
+                kept = found
+                break
+        if kept is None:
+            raise TeacherFault(
+                "protocol", f"The {step.critic or step.role} gave no reply that can be used. {correction}"
+            )
+        self._truncated = self._truncated or kept.truncated
+        self._listener.said(step, _text(kept.found) if told else "")
+        return kept.found
 
     def _next(self, step: Step, correction: str | None) -> Call:
         self._asked += 1
@@ -286,6 +300,7 @@ class Dialogue:
             _sum([answer.prompt_tokens for answer in self._answers]),
             _sum([answer.completion_tokens for answer in self._answers]),
             facts,
+            self._truncated,
         )
 
 
@@ -340,6 +355,15 @@ def as_parts(text: str) -> Step:
     return Step(
         role="judge", thesis=parsed.thesis, critiques=(critique,), synthesis=parsed.synthesis, answer=parsed.answer
     )
+
+
+def _flaw(found: _Kept[T], wants_more: Callable[[T], bool]) -> SampleFault | None:
+    """Why a reply that can be used is worth asking for once more."""
+    if found.truncated:
+        return SampleFault("cut_off", "The reply stops before its end; write it shorter and finish every sentence.")
+    if wants_more(found.found):
+        return SampleFault("incomplete", "A part of the form is missing; keep to it, with each label.")
+    return None
 
 
 def _judged(judgement: Judgement | None) -> dict[str, str | int | float]:

@@ -177,7 +177,9 @@ class ModelServer:
         """Record a request and choose what it gets."""
         with self._lock:
             self.requests.append(request)
-            return self.script.popleft() if self.script else self.respond(request)
+            if self.script:
+                return self.script.popleft()
+        return self.respond(request)
 
 
 def _text(content: object) -> str:

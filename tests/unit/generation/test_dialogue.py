@@ -156,6 +156,20 @@ async def test_a_synthesis_without_an_answer_is_kept_as_it_is() -> None:
     assert teacher.roles.count("synthesis") == 2
 
 
+async def test_a_part_that_stays_cut_is_kept_and_said() -> None:
+    asked: list[str] = []
+
+    async def ask(call: Call) -> Answer:
+        asked.append(step_of(call).role)
+        return Answer(text=good(call), truncated=step_of(call).role in ("thesis", "judge"))
+
+    outcome = await Dialogue(CALL, COUNCIL, ask).hold()
+    assert asked.count("thesis") == 2
+    assert asked.count("judge") == 1  # what follows a score may be cut
+    assert outcome.parts.thesis
+    assert outcome.as_answer.truncated
+
+
 async def test_a_correction_goes_to_thesis_and_synthesis() -> None:
     teacher = Teacher()
     await Dialogue(replace(CALL, correction="it is thin"), COUNCIL, teacher).hold()
