@@ -282,7 +282,7 @@ def test_a_local_model_needs_no_account(console: Console) -> None:
 
 
 def test_the_real_kimi_code(tmp_path: Path, server: ModelServer) -> None:
-    """The canary of the dialogue's words, then a council; nothing of it stays in Kimi's home."""
+    """The canary of the dialogue's words, then the steps; nothing of it stays in Kimi's home."""
     server.script.append(Reply("I have no tools."))
     console = Console(tmp_path, trusted=False)
     console.environment |= {
@@ -292,14 +292,13 @@ def test_the_real_kimi_code(tmp_path: Path, server: ModelServer) -> None:
         "KIMI_MODEL_API_KEY": "swordfish",
         "KIMI_MODEL_PROVIDER_TYPE": "openai",
     }
-    result = console.run(*COUNCIL, "--json")
+    result = console.run("ask", QUERY, "--preset", "debate", "--json")
     assert result.returncode == ExitCode.DONE, result.stderr
     entry = decode_entry(result.stdout.encode())
-    assert entry.judge is not None
-    assert len(entry.critiques) == 3
+    assert [critique.critic for critique in entry.critiques] == ["Devil's Advocate"]
     assert isinstance(entry.metadata["completion_tokens"], int)
     assert "touch canary" in server.requests[0].user_text
-    assert len(server.requests) == 7
+    assert len(server.requests) == 4
     assert all(not request.tools for request in server.requests)
     assert "swordfish" not in json.dumps(entry.metadata)
     assert [path for path in (tmp_path / "home" / ".kimi-code" / "sessions").rglob("*") if path.is_file()] == []
