@@ -98,7 +98,7 @@ def ask(
 async def _run(query: str, plan: Plan, settings: Settings, root: Path, form: Format, log_file: Path | None) -> ExitCode:
     from hegelion_core.commands.ask_face import TerminalFace
 
-    face = TerminalFace(query, parts=form == "text")
+    face = TerminalFace(query, plan.calls, parts=form == "text")
     asking = asyncio.create_task(_ask(query, plan, settings, root, face))
     _on_signals(asking)
     try:

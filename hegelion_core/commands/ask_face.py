@@ -26,11 +26,11 @@ TICK = 0.5
 class TerminalFace:
     """``asking.Face`` for a terminal, a file or a pipe."""
 
-    def __init__(self, query: str, *, parts: bool) -> None:
-        """``parts``: show each part on standard output when it comes; else only its name on standard error."""
+    def __init__(self, query: str, calls: int, *, parts: bool) -> None:
+        """``calls`` is what it will cost; ``parts``: each is shown on standard output when it comes, else named only."""
+        self._calls = calls
         self.sofar = AgentEntry(query=query, thesis="", antithesis="", synthesis="")
         """What was said so far; to be told if it ends here."""
-        self.teacher: TeacherInfo | None = None
         self._parts = parts
         self._width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
         self._asked: dict[str, float] = {}
@@ -42,10 +42,10 @@ class TerminalFace:
     # asking.Face
 
     def ready(self, info: TeacherInfo) -> None:
-        self.teacher = info
         self._last = ""
         model = f" {info.model}" if info.model and info.model != info.version else ""
-        self.note(f"{info.name} {info.version}{model}".strip())
+        program = f"{info.name} {info.version}{model}".strip()
+        self.note(f"{program}: {self._calls} calls, if none has to be repeated")
 
     def heard(self, who: str, text: str) -> None:
         self._last = f"{who}: {text}" if who else text

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -21,6 +22,18 @@ from hegelion_core.teachers.teacher import Answer, Call, Teacher, TeacherFault
 
 
 @dataclass(frozen=True)
+class StepFailure:
+    """A step of a dialogue that got no answer."""
+
+    call: Call
+    fault: TeacherFault
+    began: float
+    """Of ``time.monotonic``."""
+    before: int
+    """How often this step failed before."""
+
+
+@dataclass(frozen=True)
 class Attempts:
     """What all attempts of one generation share."""
 
@@ -31,8 +44,8 @@ class Attempts:
     gate: Gate
     """For the calls of dialogues; whole answers wait for their turn before the prompt is taken."""
     plan: Plan
-    asked_again: Callable[[Call, TeacherFault, float, Write], bool]
-    """Whether a step that failed is asked again, given when it began. Raises ``UserError`` where all has to end."""
+    asked_again: Callable[[StepFailure, Write], bool]
+    """Whether a step that failed is asked again. Raises ``UserError`` where all has to end."""
     going_on: Callable[[], None]
     """A step begins: whatever was waited for is over."""
 
@@ -97,7 +110,7 @@ class Attempt:
             UserError: it ended in a way that ends the generation.
         """
         write = prefixed(self.write, f"{call.step.critic or call.step.role}: ") if call.step else self.write
-        while True:
+        for before in itertools.count():
             async with self.shared.gate.passed():
                 self.shared.going_on()
                 began = time.monotonic()
@@ -105,10 +118,11 @@ class Attempt:
                 try:
                     answer = await self._request(call, folder, write)
                 except TeacherFault as fault:
-                    if not self.shared.asked_again(call, fault, began, write):
+                    if not self.shared.asked_again(StepFailure(call, fault, began, before), write):
                         self.made.append(folder)
                         raise
                     self.shared.folders.remove(folder)
                 else:
                     self.made.append(folder)
                     return answer
+        raise AssertionError

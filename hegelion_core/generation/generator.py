@@ -20,7 +20,7 @@ from msgspec.structs import replace
 from hegelion_core import events
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
-from hegelion_core.generation.attempts import Attempts
+from hegelion_core.generation.attempts import Attempts, StepFailure
 from hegelion_core.generation.breaker import Breaker, Failure
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
@@ -43,6 +43,8 @@ MAX_TOOL_USES = 3
 """Prompts of a run that made the teacher reach for a tool before generation stops."""
 LOOK_ELSEWHERE = 1.0
 """Seconds between looks at what other processes on the same output do; nothing tells of it."""
+STEP_RETRIES = 2
+"""Times that a step of a dialogue is asked again, whoever is to blame: it would take all steps before it along."""
 TOLD_WAIT = 3.0
 """Seconds of a wait from which on it is told; shorter ones are part of any life."""
 
@@ -272,17 +274,19 @@ class Generator:
         else:
             self._conclude(failure)
 
-    def _asked_again(self, call: Call, raw: TeacherFault, began: float, write: Write) -> bool:
+    def _asked_again(self, failure: StepFailure, write: Write) -> bool:
         """Whether a step of a dialogue is asked again: what the service is to blame for ends no dialogue.
 
         Raises:
             UserError: this fault ends the generation.
         """
-        fault = raw.redacted(self._redact)
-        if fault.kind not in _WHILE_WAITING or self._counts(call.prompt_id, fault, began):
+        fault = failure.fault.redacted(self._redact)
+        if fault.kind not in _WHILE_WAITING:
+            return False
+        if failure.before >= STEP_RETRIES and self._counts(failure.call.prompt_id, fault, failure.began):
             return False
         write(f"failed ({fault.kind}): {fault.message}; it is asked again")
-        self._fault(fault, began)
+        self._fault(fault, failure.began)
         return True
 
     # What an end means for all

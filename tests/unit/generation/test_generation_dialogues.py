@@ -144,6 +144,24 @@ async def test_a_rate_limit_in_the_middle_ends_no_dialogue(tmp_path: Path) -> No
     assert not bench.rejected()
 
 
+async def test_a_step_is_tried_again_before_it_is_given_up(tmp_path: Path) -> None:
+    """Others are answered at the same time, so the service is not to blame."""
+    left = iter(range(2))
+    late: list[Call] = []
+
+    def script(call: Call) -> Answer | TeacherFault:
+        if call.step and call.step.critic == "Ethicist" and next(left, None) is not None:
+            late.append(call)
+            return TeacherFault("transient", "down")
+        return good(call)
+
+    bench = council(tmp_path, ScriptedTeacher(script), limit=1, instances=3)
+    await bench.generator.run()
+    metadata = first(bench).hegelion_trace.metadata
+    assert len(late) == 2
+    assert "critics_failed" not in metadata
+
+
 @pytest.mark.parametrize(("kind", "code"), [("not_logged_in", ExitCode.NOT_READY), ("quota", ExitCode.COME_BACK_LATER)])
 async def test_an_end_for_all_ends_a_council_too(tmp_path: Path, kind: str, code: ExitCode) -> None:
     teacher = ScriptedTeacher(
