@@ -27,7 +27,7 @@ class TerminalFace:
     """``asking.Face`` for a terminal, a file or a pipe."""
 
     def __init__(self, query: str, calls: int, *, parts: bool) -> None:
-        """``calls`` is what it will cost; ``parts``: each is shown on standard output when it comes, else named only."""
+        """``calls`` is what it costs; ``parts``: each is shown on standard output when it comes, else named only."""
         self._calls = calls
         self.sofar = AgentEntry(query=query, thesis="", antithesis="", synthesis="")
         """What was said so far; to be told if it ends here."""

@@ -73,6 +73,11 @@ def user_text(query: str, correction: str | None, step: Step | None) -> str:
     return "\n\n".join(parts)
 
 
+def holds_label(text: str) -> bool:
+    """Whether a text holds the label with which each step's reply begins, if the teacher does as it is told."""
+    return _OWN_LABEL.search(text) is not None
+
+
 def bare(text: str) -> str:
     """A reply without what the model thought aloud, and without a fence around all of it."""
     text = clean(text).rpartition("</think>")[2].strip()
@@ -137,8 +142,7 @@ def _task(step: Step) -> str:
     return _TASKS[step.role]
 
 
-STEP_LABELS = ("THESIS:", "CRITIQUE:", "SYNTHESIS:", "SCORE:")
-"""With one of these each step's reply begins, if the teacher does as it is told."""
+_OWN_LABEL = re.compile(r"\b(?:THESIS|CRITIQUE|SYNTHESIS|SCORE)[*_ ]{0,4}[:：]")
 _TASKS = {
     "thesis": "Your part is the thesis: the strongest direct position on the question, with its best reasons, in two "
     "to six sentences. If the task is a request rather than a dispute, say how it is best fulfilled, and why so. "

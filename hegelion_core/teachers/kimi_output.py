@@ -12,7 +12,7 @@ from typing import Literal
 
 import msgspec
 
-from hegelion_core.dialectic.steps import STEP_LABELS
+from hegelion_core.dialectic.steps import holds_label
 
 Dialect = Literal["kimi-code", "kimi-legacy"]
 LineKind = Literal["version", "text", "tool", "retry", "end", "other"]
@@ -90,7 +90,7 @@ def answer_text(lines: Iterable[OutputLine]) -> str:
     """
     texts = [line.text for line in lines if line.kind == "text" and line.text.strip()]
     traces = [text for text in texts if "</thought>" in text or "</think>" in text]
-    steps = [text for text in texts if any(label in text for label in STEP_LABELS)]
+    steps = [text for text in texts if holds_label(text)]
     return (traces or steps or texts or [""])[-1]
 
 
