@@ -149,7 +149,7 @@ def _question(question: str | None, query: str | None) -> str:
     text = query if question is None else question
     if text == "-":
         try:
-            text = sys.stdin.buffer.read().decode("utf-8-sig")
+            text = sys.stdin.buffer.read().decode("utf-8-sig") if sys.stdin else ""
         except UnicodeDecodeError:
             raise UserError("Standard input is not UTF-8.", "Convert the question first.", ExitCode.USAGE) from None
     text = clean(text or "").strip()

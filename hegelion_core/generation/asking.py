@@ -172,7 +172,7 @@ async def asker(place: Workspace, settings: Settings, face: Face) -> AsyncIterat
     finally:
         await teacher.close()
         await supervisor.close()
-        _remove(run.path)
+        shutil.rmtree(run.path, ignore_errors=True)
 
 
 async def _start(teacher: Teacher, write: Write, face: Face, redact: Redactor) -> TeacherInfo:
@@ -198,13 +198,7 @@ async def _put_away(asks: Path, place: Workspace, settings: Settings, supervisor
         run = RunFolder(folder)
         await end_orphans(run.mark, lambda text: face.heard("", text))
         make_teacher(settings.generation.teacher, supervisor, run=run, place=place, settings=settings).tidy()
-        _remove(folder)
-
-
-def _remove(folder: Path) -> None:
-    shutil.rmtree(folder, ignore_errors=True)
-    with contextlib.suppress(OSError):  # others are asking
-        folder.parent.rmdir()
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _ended(fault: TeacherFault) -> UserError:

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -56,7 +57,7 @@ def entries(path: Path) -> list[AgentEntry]:
 
 def left_behind(console: Console) -> list[str]:
     """What a question must not leave: folders of its own, processes."""
-    return [*map(str, (console.folder / "artifacts").glob("asks*")), *map(str, console.processes())]
+    return [*map(str, (console.folder / "artifacts").glob("asks/*")), *map(str, console.processes())]
 
 
 def test_the_guides_command_with_kimi(console: Console) -> None:
@@ -242,6 +243,24 @@ def test_what_a_killed_question_left_is_put_away_by_the_next(console: Console) -
     del console.environment["KIMI_FAKE_BEHAVIOUR"]
     result = console.run("ask", QUERY)
     assert result.returncode == ExitCode.DONE, result.stderr
+    assert left_behind(console) == []
+
+
+def test_questions_may_be_asked_at_once(console: Console, server: ModelServer) -> None:
+    """The first waits for its synthesis until the second has been answered."""
+    answered = threading.Event()
+
+    def respond(request: Request) -> Action:
+        if "Your part is the synthesis" in request.user_text and "Is it slow?" in request.user_text:
+            answered.wait(PATIENCE)
+        return good_answer(request)
+
+    server.respond = respond
+    slow = console.start("ask", "Is it slow?", *endpoint(server), "--log-file", "log.jsonl")
+    assert console.run("ask", QUERY, *endpoint(server), "--log-file", "log.jsonl").returncode == ExitCode.DONE
+    answered.set()
+    assert slow.wait(PATIENCE) == ExitCode.DONE
+    assert [entry.query for entry in entries(console.folder / "log.jsonl")] == [QUERY, "Is it slow?"]
     assert left_behind(console) == []
 
 
