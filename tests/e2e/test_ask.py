@@ -92,6 +92,18 @@ def test_the_guides_command_with_kimi(console: Console) -> None:
     assert left_behind(console) == []
 
 
+def test_the_legacy_program_is_a_teacher_too(console: Console) -> None:
+    console.environment |= {"KIMI_FAKE_VERSION": "kimi, version 1.51.0", "KIMI_API_KEY": "swordfish"}
+    console.environment["KIMI_FAKE_BEHAVIOUR"] = "hook"  # its words stand behind the answer's
+    result = console.run("ask", QUERY, "--model", "kimi-legacy", "--judge", "--json")
+    assert result.returncode == ExitCode.DONE, result.stderr
+    entry = decode_entry(result.stdout.encode())
+    assert entry.metadata["teacher"] == "kimi-legacy"
+    assert entry.thesis.startswith("The plain view")
+    assert entry.judge is not None
+    assert "hook" not in result.stdout
+
+
 def test_json_and_markdown_go_to_standard_output_alone(console: Console, server: ModelServer) -> None:
     result = console.run(*COUNCIL, *endpoint(server), "--format", "json", "--log-file", "log.jsonl")
     assert result.returncode == ExitCode.DONE, result.stderr
