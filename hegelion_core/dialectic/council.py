@@ -86,14 +86,15 @@ COUNCILS: Mapping[Preset, tuple[Critic, ...]] = {
 """Who sits on each council."""
 
 _BY_NAME = {critic.name: critic for critic in (CRITIC, *COUNCILS["comprehensive"], _SECURITY, _EDITOR)}
+# Everything repeated is bounded, so that the time stays linear.
 _LABEL = re.compile(
-    r"\s*(?:#{1,6}\s*)?(?:\*\*|__)?\s*(?:(?:the|my)\s+)?(?:[\w']+\s+){0,2}?"
+    r"\s{0,8}(?:#{1,6}\s{0,8})?(?:\*\*|__)?\s{0,8}(?:(?:the|my)\s{1,8})?(?:[\w']{1,30}\s{1,8}){0,2}?"
     r"(?:critique|criticism|critic|review|objections?|kritik|critique|crítica|批评|批判)"
-    r"(?:\s+(?:of|by|from)\s+(?:the\s+)?[\w' ]{1,30}?)?\s*(?:\([^()\n]{1,40}\))?"
-    r"(?:(?:\*\*|__)\s*[:：]?|\s*[:：]\s*(?:\*\*|__)?|\s*(?=\n))\s*",
+    r"(?:\s{1,8}(?:of|by|from)\s{1,8}(?:the\s{1,8})?[\w' ]{1,30}?)?\s{0,8}(?:\([^()\n]{1,40}\))?"
+    r"(?:(?:\*\*|__)\s{0,8}[:：]?|\s{0,8}[:：]\s{0,8}(?:\*\*|__)?|\s{0,8}(?=\n))\s{0,8}",
     re.IGNORECASE,
 )
-_NAMED = re.compile(r"\s*(?:#{1,6}\s*)?(?:\*\*|__)?\s*(?:the\s+)?$", re.IGNORECASE)
+_NAMED = re.compile(r"\s{0,8}(?:#{1,6}\s{0,8})?(?:\*\*|__)?\s{0,8}(?:the\s{1,8})?$", re.IGNORECASE)
 
 
 def critic(name: str) -> Critic:
@@ -133,5 +134,5 @@ def _without_name(text: str, name: str) -> str:
     before, found, rest = text.partition(name) if name else (text, "", "")
     if not found or not _NAMED.match(before):
         return text
-    marked = re.match(r"\s*(?:(?:\*\*|__)\s*[:：]?|[:：]\s*(?:\*\*|__)?)\s*|\s*\n", rest)
+    marked = re.match(r"\s{0,8}(?:(?:\*\*|__)\s{0,8}[:：]?|[:：]\s{0,8}(?:\*\*|__)?)\s{0,8}|\s{0,8}\n", rest)
     return rest[marked.end() :] if marked else text

@@ -79,7 +79,7 @@ _ANSWER_LABEL = re.compile(
     re.IGNORECASE,
 )
 _INNER_ANSWER = re.compile(r"(?<=[.!?\s*])(?:FINAL )?ANSWER\s?:(?:\*\*)?")
-_LINE_START = re.compile("^", re.MULTILINE)
+_LINE_START = re.compile(r"^(?=[^\S\n]*+\S)", re.MULTILINE)
 _FENCED = re.compile(r"\s*```[a-z]*[ \t]*\n(.*)\n```\s*", re.IGNORECASE | re.DOTALL)
 # Control characters and lone surrogates have no place in training text, and could steer a terminal.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")

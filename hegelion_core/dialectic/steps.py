@@ -100,7 +100,7 @@ def read_critique(text: str, name: str = "") -> str:
     Raises:
         SampleFault: there are none.
     """
-    return _filled("critique", council.read_critique(_TAGS.sub("", bare(text)), name))
+    return _filled("critique", council.read_critique(_TAGS.sub("", bare(text)).strip(), name))
 
 
 def read_synthesis(text: str) -> tuple[str, str]:

@@ -208,7 +208,7 @@ def test_bad_input_is_told_before_anything_is_asked(console: Console, arguments:
     assert not (console.folder / "calls").exists()
 
 
-@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+@pytest.mark.parametrize("form", ["text", "json"])
 def test_an_interrupt_ends_at_once_and_tells_what_there_was(console: Console, server: ModelServer, form: str) -> None:
     hang = Hang()
     server.respond = unless("Your part is the synthesis", hang)

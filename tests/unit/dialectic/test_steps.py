@@ -122,3 +122,15 @@ def test_several_critiques_make_one_antithesis() -> None:
 def test_nothing_of_the_system_text_is_a_template() -> None:
     assert "$" not in steps.SYSTEM
     assert "{{" not in steps.SYSTEM
+
+
+@pytest.mark.parametrize(
+    "piece", ["\n", " ", "a\n", "*", "the ", "critique ", "ANSWER ", "answer:\n", "<think>", "(", "#"]
+)
+@pytest.mark.parametrize("begin", ["", "critique", "SYNTHESIS: a\n", "The Logician", "<think>"])
+def test_a_flood_is_read_in_time(begin: str, piece: str) -> None:
+    """Linear: a pattern that is not takes longer than a test may."""
+    reply = begin + piece * 50_000 + "x"
+    for read in (steps.read_thesis, lambda text: steps.read_critique(text, "Logician"), steps.read_synthesis):
+        with contextlib.suppress(SampleFault):
+            read(reply)
