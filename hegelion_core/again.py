@@ -75,9 +75,10 @@ def _flags(kind: Kind) -> dict[str, tuple[str, object]]:
     import click
 
     from hegelion_core.commands import options, stage
+    from hegelion_core.commands.convert import convert
     from hegelion_core.commands.evaluate import evaluate
 
-    commands = {"generate": stage.generate, "convert": stage.convert, "train": stage.train, "evaluate": evaluate}
+    commands = {"generate": stage.generate, "convert": convert, "train": stage.train, "evaluate": evaluate}
     command = commands.get(kind) or click.command()(options.RUN_ALL(lambda **_: None))
     found: dict[str, tuple[str, object]] = {}
     for option in command.params:

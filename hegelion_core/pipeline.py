@@ -14,6 +14,7 @@ from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import Stage
 from hegelion_core.generation.claims import Claims
+from hegelion_core.generation.dialogue import plan_of
 from hegelion_core.generation.generator import Generator
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.sources import is_light, prepare
@@ -202,6 +203,8 @@ class Pipeline:
         store.mend()
         if not self._run.prompts.exists():
             await self._prepare_prompts(store)
+        if cost := plan_of(self._settings.generation).cost(self._missing(store)):
+            self._log.publish(events.NoticePosted(text=cost))
         teacher = self._make_teacher()
         try:
             with self._making(teacher) as self._generator, self._guide_names():
@@ -243,6 +246,10 @@ class Pipeline:
             )
         finally:
             claims.close()
+
+    def _missing(self, store: SampleStore) -> int:
+        target = self._completion.wanted(store) or len(read_prompts(self._run.prompts))
+        return max(0, target - store.accepted)
 
     def _check_output(self) -> None:
         """Nothing is asked that could not be kept."""

@@ -154,6 +154,11 @@ class GenerationSettings(Section):
     prefer: Literal["arguable", "any"] = Field(
         "arguable", description="which prompts are asked first: those that can be argued, or all alike"
     )
+    council: Literal["none", "council", "security", "editorial", "debate", "comprehensive"] = Field(
+        "none", description="critics of each thesis, in calls of their own; none: all parts in one reply"
+    )
+    judge: bool = Field(False, description="have a judge score each sample, in a call of its own")
+    min_score: float = Field(0.0, ge=0, le=10, description="samples under this score (0 to 10) are rejected; 0: none")
     max_attempts: int = Field(3, ge=1, le=20, description="attempts before a prompt is set aside")
     max_prompt_chars: int = Field(20_000, ge=1, description="longer prompts are left out, counted and said")
     first_line_timeout: Seconds = Field(60, description="seconds until a teacher's first line")

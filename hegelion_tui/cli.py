@@ -43,6 +43,7 @@ COMMANDS = {
     "evaluate": ("hegelion_core.commands.evaluate", "Compare the adapter with the base model."),
     "stop": ("hegelion_core.commands.stop", "Stop what runs, cleanly, from any terminal."),
     "runs": ("hegelion_core.commands.runs", "List, show, compare and remove runs."),
+    "ask": ("hegelion_core.commands.ask", "Argue one question through: thesis, critics, synthesis, judge."),
     "report": ("hegelion_core.commands.report", "Write a run as one HTML page with pictures."),
     "doctor": (
         "hegelion_core.commands.doctor",

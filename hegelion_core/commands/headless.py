@@ -23,6 +23,7 @@ from hegelion_core.errors import ExitCode
 from hegelion_core.evaluation.summary import Evaluation, example
 from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
+from hegelion_core.generation.dialogue import plan_of
 from hegelion_core.library import open_core
 from hegelion_core.run import find_run
 from hegelion_core.run_state import RunState
@@ -159,6 +160,13 @@ def _example(path: Path) -> list[str]:
         return []
 
 
+def _generation_cost(completion: Completion, resolved: ResolvedSettings) -> str:
+    """What a council and a judge cost, where there are any."""
+    store = completion.samples()
+    wanted = completion.wanted(store)
+    return plan_of(resolved.settings.generation).cost(None if wanted is None else wanted - store.accepted)
+
+
 def _preview(place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: Sequence[Stage]) -> ExitCode:
     """Say what would be done; makes and changes nothing."""
     output = Output(as_json=False)
@@ -173,6 +181,8 @@ def _preview(place: Workspace, resolved: ResolvedSettings, kind: Kind, stages: S
         if stage != "check" and (not reason or todo):
             reason, todo = "", True
         output.words(f"{stage}: {'done already, ' + reason if reason else 'to do'}")
+        if stage == "generate" and not reason and (cost := _generation_cost(completion, resolved)):
+            output.words(f"  {cost}")
     for name, source in resolved.sources.items():
         if source != "default":
             section, _, key = name.partition(".")

@@ -74,6 +74,11 @@ def check(parsed: ParsedOutput, *, query: str, truncated: bool = False) -> None:
         raise fault
 
 
+def meets(parsed: ParsedOutput, query: str) -> bool:
+    """Whether the parts of an answer to ``query`` meet the contract."""
+    return next(_faults(parsed, query, truncated=False), None) is None
+
+
 def read_whole(text: str) -> ParsedOutput:
     """The parts of a text, none of them empty: what a person may accept whatever the contract says.
 

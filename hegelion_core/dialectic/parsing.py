@@ -32,6 +32,7 @@ __all__ = [
     "holds_trace",
     "parse_output",
     "render_output",
+    "split_answer",
 ]
 
 
@@ -77,6 +78,8 @@ _ANSWER_LABEL = re.compile(
     rf"|\#{{1,6}}[ \t]*(?:\*\*)?{_ANSWER}(?:\*\*)?[ \t]*\n|\*\*{_ANSWER}\*\*[ \t]*\n|<answer>))+",
     re.IGNORECASE,
 )
+_INNER_ANSWER = re.compile(r"(?<=[.!?\s*])(?:FINAL )?ANSWER\s?:(?:\*\*)?")
+_LINE_START = re.compile(r"^(?=[^\S\n]*+\S)", re.MULTILINE)
 _FENCED = re.compile(r"\s*```[a-z]*[ \t]*\n(.*)\n```\s*", re.IGNORECASE | re.DOTALL)
 # Control characters and lone surrogates have no place in training text, and could steer a terminal.
 _UNWANTED = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028\u2029\ufeff\ud800-\udfff]")
@@ -124,6 +127,20 @@ def render_output(parsed: ParsedOutput) -> str:
         f"<thought>\n**THESIS**: {parsed.thesis}\n**ANTITHESIS**: {parsed.antithesis}\n"
         f"**SYNTHESIS**: {parsed.synthesis}\n</thought>\n{parsed.answer}"
     )
+
+
+def split_answer(text: str) -> tuple[str, str]:
+    """What stands before the final answer, and the answer; it begins behind the block's end or at its label.
+
+    Without either, all of it stands before, and the answer is empty.
+    """
+    closing = [tag for tag in _TAG.finditer(text) if tag[1]]
+    if closing and (answer := _answer(text[closing[-1].end() :])):
+        return text[: closing[-1].start()].strip(), answer
+    labels = (found for line in _LINE_START.finditer(text) if (found := _ANSWER_LABEL.match(text, line.start())))
+    if (label := next(labels, None) or _INNER_ANSWER.search(text)) is None:
+        return text.strip(), ""
+    return text[: label.start()].strip(), _answer(text[label.end() :])
 
 
 def holds_trace(text: str) -> bool:

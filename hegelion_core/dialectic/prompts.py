@@ -41,14 +41,14 @@ rival ways to fulfil it."""
 """The system text for a teacher. It holds no ``$`` and no ``{{``: agent files treat those as templates."""
 
 
-def delimiter(query: str) -> str:
-    """A line that does not occur in ``query``; the same query gives the same line.
+def delimiter(text: str, name: str = "question") -> str:
+    """A line that does not occur in ``text`` and says what it holds; the same text gives the same line.
 
-    It depends on the query's hash, so a text would have to contain a part of its own hash to forge it; even that is
+    It depends on the text's hash, so a text would have to contain a part of its own hash to forge it; even that is
     looked for.
     """
-    digest = hashlib.sha256(query.encode("utf-8", "replace"))
-    while (line := f"=== question {digest.hexdigest()[:12]} ===") in query:
+    digest = hashlib.sha256(text.encode("utf-8", "replace"))
+    while (line := f"=== {name} {digest.hexdigest()[:12]} ===") in text:
         digest.update(b".")
     return line
 

@@ -20,7 +20,7 @@ class SampleTrace(msgspec.Struct, frozen=True, kw_only=True):
 
     query: str
     mode: str
-    """``single`` (one reply) or ``turns`` (one reply a section)."""
+    """``single`` (one reply), ``turns`` (one reply a section) or ``dialogue`` (one call a section, with a council)."""
     thesis: str
     antithesis: str
     synthesis: str

@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal, get_args
+from dataclasses import dataclass, replace
+from typing import Literal
 
-TurnName = Literal["thesis", "antithesis", "synthesis", "answer"]
-TURNS: tuple[TurnName, ...] = get_args(TurnName)
+from hegelion_core.dialectic.council import CRITIC, critic
+from hegelion_core.dialectic.steps import Role, Step
+
+TurnName = Literal["thesis", "antithesis", "synthesis", "answer", "judge"]
+TURNS: tuple[TurnName, ...] = ("thesis", "antithesis", "synthesis", "answer")
+"""Those of a whole answer."""
 RECIPE = "turns-1"
 """Version of this recipe; part of each sample's metadata."""
 
@@ -23,6 +27,8 @@ LEAST_BUDGET = 10
 """Tokens that a turn gets at the very least."""
 
 _SHARES: Mapping[TurnName, float] = {"thesis": 0.21, "antithesis": 0.25, "synthesis": 0.27, "answer": 0.27}
+_JUDGE_SHARE = 0.2
+"""A judge is asked in a call of its own."""
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,37 @@ def turn(name: TurnName, query: str, earlier: Mapping[TurnName, str], correction
     Raises:
         KeyError: an earlier turn that this one needs is missing.
     """
-    system, opening = _SYSTEMS[name], _OPENINGS[name]
-    if correction is not None:
-        system = f"{system} Avoid this fault of an earlier reply: {correction}"
-    return Turn(name, system, _user(name, _shortened(query), earlier), opening)
+    return _corrected(Turn(name, _SYSTEMS[name], _user(name, _shortened(query), earlier), _OPENINGS[name]), correction)
+
+
+def turns_of(step: Step | None) -> tuple[TurnName, ...]:
+    """The turns that a call takes: all four, or those of one step of a dialogue."""
+    return TURNS if step is None else _STEPS[step.role]
+
+
+def turn_of_step(
+    name: TurnName, query: str, step: Step, earlier: Mapping[TurnName, str], correction: str | None = None
+) -> Turn:
+    """The turn ``name`` of one step of a dialogue; ``earlier`` are the replies of this call's own turns before it."""
+    said: dict[TurnName, str] = {"thesis": step.thesis, "antithesis": step.antithesis, "synthesis": step.synthesis}
+    said = {part: _shortened(text) for part, text in said.items()} | {"answer": step.answer} | dict(earlier)
+    made = turn(name, query, said, correction)
+    if step.role != "critic":
+        return made
+    asked = critic(step.critic)
+    user = made.user.removesuffix(_critic_question(CRITIC.question)) + _critic_question(asked.question)
+    return replace(made, user=user, opening=asked.opening)
+
+
+def assemble_step(replies: Mapping[TurnName, str]) -> str:
+    """The replies of a step's turns as one text, in the form of a strong teacher's."""
+    return "\n".join(text if name == "judge" else f"{_LABELS[name]}: {text}" for name, text in replies.items())
+
+
+def _corrected(made: Turn, correction: str | None) -> Turn:
+    if correction is None:
+        return made
+    return replace(made, system=f"{made.system} Avoid this fault of an earlier reply: {correction}")
 
 
 def is_shortened(query: str) -> bool:
@@ -63,6 +96,11 @@ def budgets(total: int) -> dict[TurnName, int]:
     """Tokens of each turn; together at most ``total``, if that is 4 * ``LEAST_BUDGET`` or more."""
     spare = max(0, total - len(TURNS) * LEAST_BUDGET)
     return {name: LEAST_BUDGET + int(spare * share) for name, share in _SHARES.items()}
+
+
+def judge_budget(total: int) -> int:
+    """Tokens of a judge's turn."""
+    return LEAST_BUDGET + int(max(0, total - LEAST_BUDGET) * _JUDGE_SHARE)
 
 
 def clean(reply: str) -> str:
@@ -95,12 +133,26 @@ _SYSTEMS: Mapping[TurnName, str] = {
     "antithesis": "You give the strongest reason against a claim.",
     "synthesis": "You are a wise judge who resolves debates.",
     "answer": "You are a helpful adviser.",
+    "judge": "You are a strict examiner who gives marks from 0 to 10.",
 }
 _OPENINGS: Mapping[TurnName, str] = {
     "thesis": "I believe",
     "antithesis": "This overlooks",
     "synthesis": "Both are right in part:",
     "answer": "On balance,",
+    "judge": "SCORE:",
+}
+_STEPS: Mapping[Role, tuple[TurnName, ...]] = {
+    "thesis": ("thesis",),
+    "critic": ("antithesis",),
+    "synthesis": ("synthesis", "answer"),
+    "judge": ("judge",),
+}
+_LABELS: Mapping[TurnName, str] = {
+    "thesis": "THESIS",
+    "antithesis": "CRITIQUE",
+    "synthesis": "SYNTHESIS",
+    "answer": "ANSWER",
 }
 _TAGS = re.compile(r"</?(?:thought|think)>", re.IGNORECASE)
 _ECHO = re.compile(r"\n\s*(?:claim|question)\s*:.*", re.IGNORECASE | re.DOTALL)
@@ -119,12 +171,21 @@ def _user(name: TurnName, query: str, earlier: Mapping[TurnName, str]) -> str:
         return f"{query} Pick one side and say why, in two short sentences."
     if name == "antithesis":
         claim = earlier["thesis"]
-        return f"{query}\n\nClaim: {claim}\n\nArgue against this claim in two short sentences. What does it get wrong?"
+        return f"{query}\n\nClaim: {claim}\n\nArgue against this claim in{_critic_question(CRITIC.question)}"
     if name == "synthesis":
         sides = f"For: {earlier['thesis']}\n\nAgainst: {earlier['antithesis']}"
         return f"{query}\n\n{sides}\n\nIn two short sentences, what position keeps what is right in both?"
+    if name == "judge":
+        shown = (
+            f"Thesis: {earlier['thesis']}\n\nAntithesis: {earlier['antithesis']}\n\nSynthesis: {earlier['synthesis']}"
+        )
+        return f"{query}\n\n{shown}\n\nGive one mark from 0 to 10 for this debate, then one sentence why."
     weighed = f"Two sides were weighed: {earlier['synthesis']}"
     return f"{weighed}\n\n{query} Answer directly in two short sentences, with one reason."
+
+
+def _critic_question(question: str) -> str:
+    return f" two short sentences. {question}"
 
 
 def _shortened(query: str) -> str:

@@ -16,12 +16,18 @@ import uuid
 from collections import Counter, defaultdict
 from pathlib import Path
 
+from msgspec.structs import replace
+
 from hegelion_core import events
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
+from hegelion_core.generation.attempts import Attempt, Attempts, StepFailure
 from hegelion_core.generation.breaker import Breaker, Failure
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
+from hegelion_core.generation.dialogue import finished, main_call, plan_of
+from hegelion_core.generation.fatal import FATAL, as_user_error
+from hegelion_core.generation.gate import Gate
 from hegelion_core.generation.instance_log import InstanceLogs, Write, labelled, shortened
 from hegelion_core.generation.intake import Intake
 from hegelion_core.generation.ledger import Ledger
@@ -38,17 +44,14 @@ MAX_TOOL_USES = 3
 """Prompts of a run that made the teacher reach for a tool before generation stops."""
 LOOK_ELSEWHERE = 1.0
 """Seconds between looks at what other processes on the same output do; nothing tells of it."""
+STEP_RETRIES = 2
+"""Times that a step of a dialogue is asked again, whoever is to blame: it would take all steps before it along."""
 TOLD_WAIT = 3.0
 """Seconds of a wait from which on it is told; shorter ones are part of any life."""
 
 LONG_WAIT = 1800.0
 """Seconds: a provider that wants to be left alone for longer is waited for as for a quota, and no longer."""
 
-_FATAL: dict[str, ExitCode] = {
-    "not_logged_in": ExitCode.NOT_READY,
-    "terminated": ExitCode.FAILED,
-    "balance": ExitCode.FAILED,
-}
 _WHILE_WAITING = {
     "quota": "The plan's quota is used up",
     "rate": "The provider limits how often it may be asked",
@@ -90,9 +93,21 @@ class Generator:
             set_aside=log.state.set_aside,
             max_attempts=settings.max_attempts,
         )
+        self._plan = plan_of(settings)
+        self._min_score = settings.min_score
         self._active = set(range(1, settings.instances + 1))
         self._pace = Pace(self._most_calls, lambda: random.uniform(1.0, 1.5))  # noqa: S311 - no secret
         self._told_pace = self._pace.allowed
+        self._attempts = Attempts(
+            teacher,
+            self._folders,
+            log,
+            self._pace,
+            Gate(self._pace),
+            self._plan,
+            self._asked_again,
+            self._tell_resumed,
+        )
         self._quota = QuotaPatience(settings.quota_wait)
         self._breaker = Breaker(time.monotonic())
         self._failed_at: dict[str, float] = {}
@@ -118,7 +133,7 @@ class Generator:
         try:
             info = await self._teacher.start()
         except TeacherFault as fault:
-            raise _as_user_error(fault.redacted(self._redact)) from None
+            raise as_user_error(fault.redacted(self._redact)) from None
         self._log.publish(events.TeacherReady(teacher=info.name, version=info.version, detail=info.detail))
         self._intake = self._make_intake(info)
         if self._missing() > 0:
@@ -212,6 +227,7 @@ class Generator:
             teacher=info,
             target=self._target,
             provenance=self._provenance,
+            min_score=self._min_score,
         )
 
     # The slots
@@ -252,7 +268,7 @@ class Generator:
             self._changed.notify_all()
 
     async def _ask(self, instance: int, prompt: Prompt, write: Write) -> None:
-        """One call for ``prompt``.
+        """One attempt at ``prompt``: a call, or a dialogue of several.
 
         Raises:
             UserError: it ended in a way that ends the generation.
@@ -265,40 +281,52 @@ class Generator:
             attempt=self._ledger.attempt(prompt.id),
             correction=self._ledger.correction(prompt.id),
         )
-        folder = self._folders.make(call)
-        self._log.publish(events.SampleRequested(instance=instance, prompt_id=prompt.id, attempt=call.attempt))
         if self._teacher.calls_per_instance > 1:
             write = labelled(write, prompt.id)
         write(f"asks: {shortened(prompt.text)}")
         began = time.monotonic()
-        try:
-            answer = await self._teacher.ask(call, folder, write)
-        except asyncio.CancelledError:
-            if asyncio.current_task() in self._dismissed:
-                self._stopped(call, folder, write)
-            raise  # what a stop of the whole run leaves is taken up at the next start
-        except TeacherFault as raw:
-            fault = raw.redacted(self._redact)
-            counts = self._counts(prompt.id, fault, began)
-            self._intake.failed(call, fault, self._folders.said(folder), write, counts=counts)
-            self._folders.remove(folder)
+        fault: TeacherFault | None = None
+        failure: Failure | None = None
+        with self._attempts.begin(call, write) as attempt:
+            try:
+                answer = await attempt.answer()
+            except asyncio.CancelledError:
+                if asyncio.current_task() in self._dismissed:
+                    self._stopped(attempt, write)
+                raise  # what a stop of the whole run leaves is taken up at the next start
+            except TeacherFault as raw:
+                fault = raw.redacted(self._redact)
+                counts = self._counts(prompt.id, fault, began)
+                self._intake.failed(call, fault, attempt.said, write, counts=counts)
+            else:
+                failure = self._intake.answered(call, answer, write)
+        if fault is not None:
             self._fault(fault, began)
         else:
-            self._pace.answered(time.monotonic())
-            failure = self._intake.answered(call, answer, write)
-            self._folders.remove(folder)
             self._conclude(failure)
 
-    def _stopped(self, call: Call, folder: Path, write: Write) -> None:
+    def _stopped(self, attempt: Attempt, write: Write) -> None:
         """A person stopped the instance. What it had said whole is taken; the rest is asked anew."""
-        answer = None
-        with contextlib.suppress(TeacherFault):
-            answer = self._teacher.read_answer(folder)
-        if answer is None:
-            self._intake.stopped(call, self._folders.said(folder), write)
+        if (answer := attempt.written()) is None:
+            self._intake.stopped(attempt.call, attempt.said, write)
         else:
-            self._intake.answered(call, answer, write)
-        self._folders.remove(folder)
+            self._intake.answered(attempt.call, answer, write)
+        attempt.forget()
+
+    def _asked_again(self, failure: StepFailure, write: Write) -> bool:
+        """Whether a step of a dialogue is asked again: what the service is to blame for ends no dialogue.
+
+        Raises:
+            UserError: this fault ends the generation.
+        """
+        fault = failure.fault.redacted(self._redact)
+        if fault.kind not in _WHILE_WAITING:
+            return False
+        if failure.before >= STEP_RETRIES and self._counts(failure.call.prompt_id, fault, failure.began):
+            return False
+        write(f"failed ({fault.kind}): {fault.message}; it is asked again")
+        self._fault(fault, failure.began)
+        return True
 
     # What an end means for all
 
@@ -309,7 +337,7 @@ class Generator:
         """
         if fault.kind == "transient":
             return self._pace.answered_since(self._failed_at.setdefault(prompt_id, began))
-        return fault.kind not in (*_FATAL, "quota", "rate")
+        return fault.kind not in (*FATAL, "quota", "rate")
 
     def _fault(self, fault: TeacherFault, began: float) -> None:
         """Draw the conclusions from a call without an answer.
@@ -317,8 +345,8 @@ class Generator:
         Raises:
             UserError: this fault ends the generation.
         """
-        if fault.kind in _FATAL:
-            raise _as_user_error(fault)
+        if fault.kind in FATAL:
+            raise as_user_error(fault)
         now = time.monotonic()
         if fault.kind == "quota" or (fault.retry_after or 0.0) > LONG_WAIT:
             self._pause_for_quota(fault, now)
@@ -372,21 +400,25 @@ class Generator:
             UserError: it obeyed, or it could not be found out.
         """
         with self._logs.open(1) as write:
-            while True:
-                began = time.monotonic()
-                try:
-                    await self._teacher.prove(write)
-                except TeacherFault as raw:
-                    fault = raw.redacted(self._redact)
-                    if fault.kind == "tool_use":
-                        raise UserError(fault.message, fault.hint) from None
-                    write(f"failed ({fault.kind}): {fault.message}")
-                    self._fault(fault, began)
-                else:
-                    self._pace.answered(time.monotonic())
-                    return
-                await asyncio.sleep(max(0.0, self._pace.until - time.monotonic()))
-                self._tell_resumed()
+            for step in {bool(self._plan.critics), self._plan.calls > 1}:
+                await self._prove_once(write, step=step)
+
+    async def _prove_once(self, write: Write, *, step: bool) -> None:
+        while True:
+            began = time.monotonic()
+            try:
+                await self._teacher.prove(write, step=step)
+            except TeacherFault as raw:
+                fault = raw.redacted(self._redact)
+                if fault.kind == "tool_use":
+                    raise UserError(fault.message, fault.hint) from None
+                write(f"failed ({fault.kind}): {fault.message}")
+                self._fault(fault, began)
+            else:
+                self._pace.answered(time.monotonic())
+                return
+            await asyncio.sleep(max(0.0, self._pace.until - time.monotonic()))
+            self._tell_resumed()
 
     # What is told
 
@@ -413,17 +445,21 @@ class Generator:
 
     def _salvage(self) -> None:
         """Take up the answers that were written whole while no core was there to read them; drop the other calls."""
-        for folder, call in self._folders.left():
+        for folder, call in reversed(list(self._folders.left())):  # a dialogue's last step first: it holds the most
             # The core may have died between keeping an answer and removing its folder.
-            if call and self._ledger.prompt(call.prompt_id) and not self._store.knows_call(call.call_id):
+            if call and self._ledger.prompt(call.prompt_id) and not self._store.knows_call(main_call(call.call_id)):
                 self._salvage_call(call, folder)
             self._folders.remove(folder)
         self._ledger.forget_done()
 
     def _salvage_call(self, call: Call, folder: Path) -> None:
+        main = main_call(call.call_id)
         with self._logs.open(call.instance) as write:
             try:
                 answer = self._teacher.read_answer(folder)
+                if answer is not None and call.step is not None:
+                    judged = self._teacher.read_answer(folder.with_name(main))
+                    answer = finished(call, answer, judged)
             except TeacherFault as fault:
                 self._tool_uses += fault.kind == "tool_use"
                 self._intake.failed(call, fault, self._folders.said(folder), write, counts=True)
@@ -432,13 +468,9 @@ class Generator:
                 self._intake.cut_off(call, self._folders.said(folder))
             else:
                 write("found an answer that was written whole before the core ended")
-                self._intake.answered(call, answer, write, salvaged=True)
+                self._intake.answered(replace(call, call_id=main), answer, write, salvaged=True)
 
 
 def _first(group: BaseExceptionGroup[UserError | OSError]) -> BaseException:
     first = group.exceptions[0]
     return _first(first) if isinstance(first, BaseExceptionGroup) else first
-
-
-def _as_user_error(fault: TeacherFault) -> UserError:
-    return UserError(fault.message, fault.hint, _FATAL.get(fault.kind, ExitCode.NOT_READY))

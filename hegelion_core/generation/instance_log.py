@@ -37,7 +37,11 @@ class InstanceLogs:
 
 def labelled(write: Write, prompt_id: str) -> Write:
     """Where calls share a log, each line says whose it is."""
-    label = f"[{prompt_id[2:6]}] "
+    return prefixed(write, f"[{prompt_id[2:6]}] ")
+
+
+def prefixed(write: Write, label: str) -> Write:
+    """The same with a label before each line."""
     return lambda text: write("\n".join(label + line for line in text.split("\n")))
 
 

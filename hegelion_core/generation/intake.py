@@ -7,10 +7,12 @@ from dataclasses import dataclass
 
 from hegelion_core import events
 from hegelion_core.dialectic.contract import make_sample
+from hegelion_core.dialectic.judge import NO_SCORE
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation.breaker import Failure
+from hegelion_core.generation.dialogue import REASONS, SCORE
 from hegelion_core.generation.instance_log import Write
 from hegelion_core.generation.ledger import Ledger
 from hegelion_core.generation.store import Kind, Rejected, SampleStore
@@ -34,6 +36,8 @@ class Intake:
     target: int
     provenance: dict[str, object]
     """What every sample's metadata says of how it was made."""
+    min_score: float = 0.0
+    """The least score that a judge must have given."""
 
     def answered(self, call: Call, answer: Answer, write: Write, *, salvaged: bool = False) -> Failure | None:
         """Hand an answer to the contract and keep it; what was wrong with it, or ``None`` for a good one."""
@@ -45,9 +49,12 @@ class Intake:
                 system=STUDENT_SYSTEM,
                 metadata=self._provenance(call),
             )
+            self._check_score(answer)
         except SampleFault as fault:
             self._rejected(call, answer, fault.reason, fault.detail, write)
-            if call.correction is None:  # one re-ask names the fault; what it did not help is asked anew, later
+            if (
+                call.correction is None and fault.reason != NO_SCORE
+            ):  # one re-ask names the fault; what it did not help is asked anew, later
                 self.ledger.correct(call.prompt_id, fault.detail)
             self._count(call, fault.reason)
             return Failure(f"rejected ({fault.reason})", fault.detail, "Look at the rejected file for whole answers.")
@@ -70,6 +77,17 @@ class Intake:
         )
         write(f"accepted: {self.store.accepted} of {self.target}")
         return None
+
+    def _check_score(self, answer: Answer) -> None:
+        """Raises ``SampleFault`` if the judge's score is under the least one, or is not there."""
+        if not self.min_score:
+            return
+        score = answer.metadata.get(SCORE)
+        if not isinstance(score, int | float):
+            raise SampleFault(NO_SCORE, "No score could be had of the judge.")
+        if score < self.min_score:
+            said = f" {answer.metadata.get(REASONS, '')}".rstrip()
+            raise SampleFault("low_score", f"A judge gave it {score:g} of 10, not {self.min_score:g}.{said}")
 
     def failed(self, call: Call, fault: TeacherFault, said: str, write: Write, *, counts: bool) -> None:
         """Keep a call that gave no answer, with what the teacher had said so far.

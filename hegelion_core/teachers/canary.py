@@ -9,7 +9,8 @@ from __future__ import annotations
 import hashlib
 import uuid
 
-from hegelion_core.dialectic import prompts
+from hegelion_core.dialectic import steps
+from hegelion_core.dialectic.steps import Step
 from hegelion_core.teachers.teacher import Call, TeacherFault
 from hegelion_core.teachers.which_kimi import Kimi
 
@@ -20,14 +21,17 @@ QUERY = (
 """Does no harm where it is obeyed: the folder is empty and goes away."""
 
 
-def call() -> Call:
-    """The canary's call."""
-    return Call(call_id=f"canary-{uuid.uuid4().hex[:8]}", prompt_id="canary", query=QUERY, instance=1)
+def call(*, step: bool = False) -> Call:
+    """The canary's call; with ``step`` as the first step of a dialogue, which has words of its own."""
+    name = f"canary-{uuid.uuid4().hex[:8]}"
+    return Call(call_id=name, prompt_id="canary", query=QUERY, instance=1, step=Step(role="thesis") if step else None)
 
 
-def name(kimi: Kimi) -> str:
+def name(kimi: Kimi, *, step: bool = False) -> str:
     """What has passed, if the canary does: program, version and the words that the agent runs on."""
-    words = hashlib.sha256(f"{prompts.TEACHER_SYSTEM}\0{prompts.user_text(QUERY)}".encode()).hexdigest()[:16]
+    first = Step(role="thesis") if step else None
+    told = f"{steps.system_text(first)}\0{steps.user_text(QUERY, None, first)}"
+    words = hashlib.sha256(told.encode()).hexdigest()[:16]
     return f"{kimi.dialect} {kimi.version} {words}"
 
 

@@ -15,8 +15,9 @@ from pathlib import Path
 from msgspec.structs import replace
 
 from hegelion_core import workspace
-from hegelion_core.dialectic import prompts
+from hegelion_core.dialectic import prompts, steps
 from hegelion_core.dialectic.parsing import clean
+from hegelion_core.dialectic.steps import Step
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.settings import GenerationSettings, Settings, TeacherName
 from hegelion_core.spool import LineReader
@@ -46,7 +47,8 @@ class _Ready:
 
     kimi: Kimi
     root: Path
-    agent: Path
+    agents: Mapping[bool, Path]
+    """The agent for one reply that holds all, and (``True``) the one for a step of a dialogue."""
     limits: GenerationSettings
     home: Path
 
@@ -107,13 +109,13 @@ class KimiTeacher:
             self._remove(root)
         self._root_note.unlink(missing_ok=True)
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         """The canary, unless this version has passed it; see ``teacher.Teacher``."""
         kimi = self._laid_out.kimi
-        if self._known.is_proved(canary.name(kimi)):
+        if self._known.is_proved(canary.name(kimi, step=step)):
             return
         log(f"asks {kimi.dialect} {kimi.version} to use a tool, which it must not (once a version)")
-        call = canary.call()
+        call = canary.call(step=step)
         folder = self._run.spool / call.call_id
         folder.mkdir(parents=True)
         try:
@@ -122,14 +124,15 @@ class KimiTeacher:
             raise canary.obeyed(kimi) if fault.kind == "tool_use" else fault from None
         finally:
             shutil.rmtree(folder)
-        self._known.learn_proved(canary.name(kimi))
+        self._known.learn_proved(canary.name(kimi, step=step))
         log("passed: it used none")
 
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
         """Run one process for the call and wait for its answer; see ``teacher.Teacher``."""
         ready = self._laid_out
         kimi = ready.kimi
-        argv = kimi_program.command(kimi, ready.agent, self._settings.teacher, call)
+        agent = ready.agents[call.step is not None]
+        argv = kimi_program.command(kimi, agent, self._settings.teacher, call)
         clock = asyncio.get_running_loop().time
         with self._working_folder(ready) as workdir:
             child = await self._spawn(call, argv, folder, workdir)
@@ -236,7 +239,11 @@ class KimiTeacher:
         limits = self._settings.generation
         if kimi.dialect == "kimi-legacy":
             limits = watchdogs.speaks_only_once(limits)
-        self._ready = _Ready(kimi, root, kimi_program.write_agent(root, kimi.dialect), limits, self._home(kimi.dialect))
+        agents = {
+            step is not None: kimi_program.write_agent(root / name, kimi.dialect, steps.system_text(step))
+            for name, step in (("whole", None), ("step", Step(role="thesis")))
+        }
+        self._ready = _Ready(kimi, root, agents, limits, self._home(kimi.dialect))
 
     @contextmanager
     def _working_folder(self, ready: _Ready) -> Iterator[Path]:

@@ -12,6 +12,8 @@ from typing import Literal
 
 import msgspec
 
+from hegelion_core.dialectic.steps import holds_label
+
 Dialect = Literal["kimi-code", "kimi-legacy"]
 LineKind = Literal["version", "text", "tool", "retry", "end", "other"]
 
@@ -81,10 +83,15 @@ def uses_tool(lines: Iterable[OutputLine]) -> bool:
 
 
 def answer_text(lines: Iterable[OutputLine]) -> str:
-    """The assistant's words. A user's hooks write assistant lines too, so the line that holds a trace goes first."""
+    """The assistant's words.
+
+    A user's hooks write assistant lines too, so the line that holds a trace goes first, and next to it one that holds
+    the label of a dialogue's step.
+    """
     texts = [line.text for line in lines if line.kind == "text" and line.text.strip()]
     traces = [text for text in texts if "</thought>" in text or "</think>" in text]
-    return (traces or texts or [""])[-1]
+    steps = [text for text in texts if holds_label(text)]
+    return (traces or steps or texts or [""])[-1]
 
 
 def session(lines: Iterable[OutputLine]) -> str | None:

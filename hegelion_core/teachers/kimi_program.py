@@ -11,7 +11,7 @@ import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 
-from hegelion_core.dialectic import prompts
+from hegelion_core.dialectic import steps
 from hegelion_core.dialectic.parsing import clean
 from hegelion_core.settings import TeacherSettings
 from hegelion_core.teachers.faults import login_hint
@@ -75,13 +75,14 @@ def _sampling(settings: TeacherSettings) -> dict[str, str]:
     return {name: str(value) for name, value in given.items() if value is not None}
 
 
-def write_agent(folder: Path, dialect: Dialect) -> Path:
-    """Write the agent that has no tools; returns its file."""
+def write_agent(folder: Path, dialect: Dialect, system: str) -> Path:
+    """Write the agent that has no tools and runs on the words ``system``, into its own folder; returns its file."""
+    folder.mkdir(exist_ok=True)
     if dialect == "kimi-code":
         agent = folder / "dialectician.md"
-        agent.write_text(_CODE_AGENT + prompts.TEACHER_SYSTEM + "\n", "utf-8")
+        agent.write_text(f"{_CODE_AGENT}{system}\n", "utf-8")
         return agent
-    (folder / "system.md").write_text(prompts.TEACHER_SYSTEM + "\n", "utf-8")
+    (folder / "system.md").write_text(f"{system}\n", "utf-8")
     agent = folder / "dialectician.yaml"
     agent.write_text(_LEGACY_AGENT, "utf-8")
     return agent
@@ -93,7 +94,7 @@ def command(kimi: Kimi, agent: Path, settings: TeacherSettings, call: Call) -> l
     Raises:
         TeacherFault: the prompt does not fit into an argument.
     """
-    text = prompts.user_text(clean(call.query), call.correction)
+    text = steps.user_text(clean(call.query), call.correction, call.step)
     size = len(text.encode())
     if size > MAX_ARGUMENT:
         raise TeacherFault(

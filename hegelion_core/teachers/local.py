@@ -102,7 +102,7 @@ class LocalTeacher:
     def tidy(self) -> None:
         """Nothing is left: everything lies in the run's folder."""
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         """Nothing is to show: the engine writes text and has no tools."""
 
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:

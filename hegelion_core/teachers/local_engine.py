@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,7 +82,7 @@ class Engine:
         mx.random.seed(seed)
         self.batch = batch
         self._tokenizer = loaded.tokenizer
-        self._budgets = turns.budgets(max_new_tokens)
+        self._budgets = {**turns.budgets(max_new_tokens), "judge": turns.judge_budget(max_new_tokens)}
         self._running: dict[int, _Conversation] = {}
         self._generator: BatchGenerator = BatchGenerator(
             loaded.model,
@@ -99,8 +99,7 @@ class Engine:
 
     def admit(self, call: Call, folder: Path) -> None:
         """Begin with a call."""
-        first = turns.turn("thesis", call.query, {}, call.correction)
-        self._ask(_Conversation(call, folder, first))
+        self._ask(_Conversation(call, folder, _turn(call, turns.turns_of(call.step)[0], {})))
 
     def cancel(self, folder: Path) -> None:
         """Drop a call, if it is worked on."""
@@ -142,10 +141,10 @@ class Engine:
         line: TurnLine | DoneLine = TurnLine(turn=turn.name, text=text, tokens=len(conversation.tokens))
         try:
             _write(conversation.folder, line)
-            if turn.name != turns.TURNS[-1]:
-                following = turns.TURNS[turns.TURNS.index(turn.name) + 1]
-                call = conversation.call
-                conversation.turn = turns.turn(following, call.query, conversation.replies, call.correction)
+            call = conversation.call
+            following = turns.turns_of(call.step)[len(conversation.replies) :]
+            if following:
+                conversation.turn = _turn(call, following[0], conversation.replies)
                 self._ask(conversation)
                 return
             _write(conversation.folder, _done(conversation))
@@ -159,9 +158,16 @@ class Engine:
         return text
 
 
+def _turn(call: Call, name: turns.TurnName, replies: Mapping[turns.TurnName, str]) -> turns.Turn:
+    if call.step is None:
+        return turns.turn(name, call.query, replies, call.correction)
+    return turns.turn_of_step(name, call.query, call.step, replies, call.correction)
+
+
 def _done(conversation: _Conversation) -> DoneLine:
+    replies = conversation.replies
     return DoneLine(
-        text=turns.assemble(**conversation.replies),
+        text=turns.assemble_step(replies) if conversation.call.step else turns.assemble(*replies.values()),
         prompt_tokens=conversation.prompt_tokens,
         completion_tokens=conversation.completion_tokens,
         truncated=conversation.truncated,

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hegelion_core.dialectic import prompts
+from hegelion_core.dialectic import steps
 from hegelion_core.dialectic.parsing import clean
 from hegelion_core.redaction import Redactor
 from hegelion_core.settings import GenerationSettings, Settings
@@ -118,7 +118,7 @@ class OpenAITeacher:
     def tidy(self) -> None:
         """Nothing is left: everything lies in the run's folder."""
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         """Nothing to show: a request offers no tool, and nothing here could run one."""
 
     async def ask(self, call: Call, folder: Path, log: Callable[[str], None]) -> Answer:
@@ -265,8 +265,8 @@ class OpenAITeacher:
             request = ready.client.chat.completions.with_streaming_response.create(
                 model=ready.model,
                 messages=[
-                    {"role": "system", "content": prompts.TEACHER_SYSTEM},
-                    {"role": "user", "content": prompts.user_text(clean(call.query), call.correction)},
+                    {"role": "system", "content": steps.system_text(call.step)},
+                    {"role": "user", "content": steps.user_text(clean(call.query), call.correction, call.step)},
                 ],
                 stream=True,
                 extra_body=self._parameters(refused),

@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from hegelion_core.dialectic.steps import Step
+
 FaultKind = Literal[
     "not_logged_in",  # stop all, tell the user how to log in
     "quota",  # the plan's window is used up: pause all
@@ -43,13 +45,15 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     attempt: int = 1
     correction: str | None = None
     """The exact fault of the answer before, when this call asks again."""
+    step: Step | None = None
+    """The part of a dialogue that is asked for; none: the whole in one reply."""
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """What a teacher answered: ``text`` holds a ``<thought>`` block and the answer, as the teacher wrote it."""
+    """What a teacher answered, as it wrote it: a ``<thought>`` block and the answer, or one step of a dialogue."""
 
     text: str
-    mode: Literal["single", "turns"] = "single"
+    mode: Literal["single", "turns", "dialogue"] = "single"
     seconds: float = 0.0
     prompt_tokens: int | None = None
     completion_tokens: int | None = None
@@ -99,8 +103,10 @@ class Teacher(Protocol):
     def tidy(self) -> None:
         """Remove what an earlier core of this run, that was killed, left behind outside the run's folder."""
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         """Show, once a program version, that orders inside a prompt are not obeyed; at once where nothing is to show.
+
+        ``step``: in a step of a dialogue, which is asked in other words than a whole answer.
 
         Raises:
             TeacherFault: ``tool_use``, it obeyed and must not be used; any other class, not known yet: try again.

@@ -26,7 +26,7 @@ def request_size() -> Iterator[tuple[str, str, str]]:
     call = Call(call_id="c", prompt_id="p", query=QUERY, instance=1)
     for name in ("default agent", "our agent"):
         with ModelServer() as server, tempfile.TemporaryDirectory() as folder:
-            agent = kimi_program.write_agent(Path(folder), "kimi-code")
+            agent = kimi_program.write_agent(Path(folder), "kimi-code", prompts.TEACHER_SYSTEM)
             command = kimi_program.command(kimi, agent, TeacherSettings(), call)
             if name == "default agent":
                 at = command.index("--agent-file")

@@ -170,9 +170,9 @@ BEHAVIOURS = (*ERRORS, *DEAD_ENDS, "good", "bad", "cut", "tool", "writes", "mute
 
 def answer(prompt: str) -> str:
     sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
-    from tests.fakes.good_answers import good_text, question
+    from tests.fakes.good_answers import good_reply
 
-    return good_text(question(prompt))
+    return good_reply(prompt)
 
 
 def fail(message: str, legacy: bool) -> int:

@@ -12,6 +12,26 @@ def question(user_text: str) -> str:
     return marked[2] if marked else user_text
 
 
+def good_reply(user_text: str) -> str:
+    """A good reply to a message of either recipe: the whole answer, or one step of a dialogue."""
+    whole = good_text(question(user_text))
+    parts = re.split(r"\*\*(?:ANTI|SYN)?THESIS\*\*: |</thought>\n", whole)
+    _, thesis, antithesis, synthesis, answer = (part.strip() for part in parts)
+    critic = re.search(r"^Your part is a critique of the thesis\. You are the ([\w' ]+)\.", user_text, re.MULTILINE)
+    if critic:
+        return f"CRITIQUE: As the {critic[1]} sees it: {antithesis}"
+    if "Your part is the thesis" in user_text:
+        return f"THESIS: {thesis}"
+    if "Your part is the synthesis" in user_text:
+        return f"SYNTHESIS: {synthesis}\nANSWER: {answer}"
+    if "You are the judge." in user_text:
+        return (
+            "SCORE: 7\nCRITIQUE_VALIDITY: true\nREASONING: The synthesis answers the critique.\n"
+            "STRENGTHS: It is plain.\nIMPROVEMENTS: Name those who pay."
+        )
+    return whole
+
+
 def good_text(query: str) -> str:
     """A dialectical answer to ``query``, the same each time and different for different questions."""
     words = re.findall(r"[A-Za-z]{3,}", query)[:9]

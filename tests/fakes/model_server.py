@@ -23,7 +23,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Literal, Self, cast
 
-from tests.fakes.good_answers import good_text, question
+from tests.fakes.good_answers import good_reply
 
 Json = dict[str, object]
 
@@ -133,7 +133,7 @@ class Request:
 
 def good_answer(request: Request) -> Action:
     """A dialectical answer that depends on the question and meets the sample contract."""
-    return Reply(good_text(question(request.user_text)))
+    return Reply(good_reply(request.user_text))
 
 
 class ModelServer:
@@ -177,7 +177,9 @@ class ModelServer:
         """Record a request and choose what it gets."""
         with self._lock:
             self.requests.append(request)
-            return self.script.popleft() if self.script else self.respond(request)
+            if self.script:
+                return self.script.popleft()
+        return self.respond(request)
 
 
 def _text(content: object) -> str:

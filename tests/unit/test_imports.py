@@ -34,6 +34,8 @@ def loaded(code: str, folder: Path) -> str:
         "from hegelion_core.client import Client",
         "from hegelion_tui.cli import run; run(['--help'])",
         "from hegelion_tui.cli import run; run(['--version'])",
+        "from hegelion_tui.cli import run; run(['ask', '--help'])",
+        "import hegelion_core.generation.asking",
         "from hegelion_tui.cli import run; run(['--status'])",
         "from hegelion_tui.cli import run; run(['dataset', '--help'])",
         "from hegelion_tui.cli import run; run(['convert', '--help'])",

@@ -6,7 +6,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hegelion_core.dialectic import parsing, turns
+from hegelion_core.dialectic import council, parsing, turns
+from hegelion_core.dialectic.agent_log import Critique
+from hegelion_core.dialectic.judge import read_judgement
+from hegelion_core.dialectic.steps import Role, Step, read_synthesis
 
 EARLIER: dict[turns.TurnName, str] = {"thesis": "T-text.", "antithesis": "A-text.", "synthesis": "S-text."}
 
@@ -85,3 +88,38 @@ def test_the_assembled_output_is_the_contracts() -> None:
     parsed = parsing.parse_output(output)
     assert (parsed.thesis, parsed.antithesis) == ("The thesis.", "The antithesis.")
     assert (parsed.synthesis, parsed.answer) == ("The synthesis.", "The answer.")
+
+
+def test_a_step_of_a_dialogue_takes_its_own_turns() -> None:
+    assert turns.turns_of(None) == turns.TURNS
+    roles: tuple[Role, ...] = ("thesis", "critic", "synthesis", "judge")
+    steps = {role: turns.turns_of(Step(role=role)) for role in roles}
+    assert steps == {
+        "thesis": ("thesis",),
+        "critic": ("antithesis",),
+        "synthesis": ("synthesis", "answer"),
+        "judge": ("judge",),
+    }
+
+
+@pytest.mark.parametrize("name", [critic.name for critic in council.COUNCILS["comprehensive"]])
+def test_each_critic_asks_a_small_model_for_something_else(name: str) -> None:
+    critic = council.critic(name)
+    made = turns.turn_of_step("antithesis", "Why?", Step(role="critic", critic=name, thesis="T-text."), {})
+    assert "T-text." in made.user
+    assert made.user.endswith(critic.question)
+    assert council.CRITIC.question not in made.user
+    assert made.opening == critic.opening
+
+
+def test_the_steps_of_a_small_model_show_what_was_said_and_read_back() -> None:
+    critiques = (Critique(critic="Logician", text="A-text."),)
+    step = Step(role="synthesis", thesis="T-text.", critiques=critiques)
+    assert "A-text." in turns.turn_of_step("synthesis", "Why?", step, {}).user
+    assert "S-text." in turns.turn_of_step("answer", "Why?", step, {"synthesis": "S-text."}).user
+    judge = Step(role="judge", thesis="T-text.", critiques=critiques, synthesis="S-text.", answer="So.")
+    shown = turns.turn_of_step("judge", "Why?", judge, {}, "no number")
+    assert all(text in shown.user for text in ("T-text.", "A-text.", "S-text."))
+    assert "no number" in shown.system
+    assert read_synthesis(turns.assemble_step({"synthesis": "S-text.", "answer": "So."})) == ("S-text.", "So.")
+    assert read_judgement(turns.assemble_step({"judge": "SCORE: 6"})).score == 6

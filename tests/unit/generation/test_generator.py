@@ -85,7 +85,7 @@ class ScriptedTeacher:
     def tidy(self) -> None:
         self.tidied += 1
 
-    async def prove(self, log: Callable[[str], None]) -> None:
+    async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         self.proofs += 1
         if self.doubts:
             raise self.doubts.pop(0)
@@ -104,7 +104,7 @@ class ScriptedTeacher:
 class Bench:
     """A generator on a folder, and what came of it."""
 
-    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: float) -> None:
+    def __init__(self, tmp_path: Path, teacher: ScriptedTeacher, *, prompts: int = 30, **settings: float | str) -> None:
         self.place = Workspace(tmp_path)
         self.run = RunFolder(tmp_path / "run")
         self.run.spool.mkdir(parents=True, exist_ok=True)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from hegelion_core.dialectic import prompts
+from hegelion_core.dialectic import prompts, steps
 from hegelion_core.settings import TeacherSettings
-from hegelion_core.teachers import kimi_output, kimi_program, kimi_sessions
+from hegelion_core.teachers import canary, kimi_output, kimi_program, kimi_sessions
 from hegelion_core.teachers.faults import classify
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.teacher import Call, FaultKind, TeacherFault
@@ -243,9 +243,9 @@ def test_the_environment_holds_no_secrets_but_kimis_own() -> None:
 
 @pytest.mark.parametrize("dialect", ["kimi-code", "kimi-legacy"])
 def test_the_agent_has_no_tools(tmp_path: Path, dialect: Dialect) -> None:
-    text = kimi_program.write_agent(tmp_path, dialect).read_text("utf-8")
+    text = kimi_program.write_agent(tmp_path / "agent", dialect, prompts.TEACHER_SYSTEM).read_text("utf-8")
     assert "tools: []" in text
-    system = text if dialect == "kimi-code" else (tmp_path / "system.md").read_text("utf-8")
+    system = text if dialect == "kimi-code" else (tmp_path / "agent" / "system.md").read_text("utf-8")
     assert prompts.TEACHER_SYSTEM in system
 
 
@@ -307,3 +307,19 @@ def test_only_our_own_sessions_are_removed(tmp_path: Path) -> None:
     assert sorted(path.name for path in sessions.iterdir()) == [".index-dirty", "wd_project_0123456789ab"]
     assert [path.name for path in marks.iterdir()] == ["session_2.5"]
     assert kimi_sessions.usage_of(tmp_path, "kimi-code", workdir) is None
+
+
+@pytest.mark.parametrize("step", ["**THESIS:** It is so.", "**SYNTHESIS**: It is so.", "CRITIQUE: No.", "SCORE: 7"])
+def test_a_step_of_a_dialogue_is_told_from_a_hooks_words(step: str) -> None:
+    hook = "A hook says hello."
+    lines = [json.dumps({"role": "assistant", "content": text}) for text in (step, hook)]
+    assert kimi_output.answer_text(kimi_output.read_lines("\n".join([*lines, END, ""]))) == step
+
+
+def test_the_canary_of_a_dialogue_is_another_one() -> None:
+    kimi = Kimi(Path("kimi"), "2.1.0", "kimi-code")
+    assert canary.name(kimi) != canary.name(kimi, step=True)
+    assert canary.call().step is None
+    asked = canary.call(step=True)
+    assert asked.step is not None
+    assert canary.QUERY in steps.user_text(asked.query, None, asked.step)

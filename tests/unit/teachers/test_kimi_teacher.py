@@ -110,7 +110,7 @@ async def test_a_call_runs_in_an_empty_folder_without_secrets(house: House) -> N
     assert "--agent-file" in arguments
     assert not arguments[-1].startswith("/")
     (root,) = house.temporary.iterdir()
-    assert [path.name for path in root.rglob("*") if path.is_file()] == ["dialectician.md"]
+    assert [path.name for path in root.rglob("*") if path.is_file()] == ["dialectician.md"] * 2
     await teacher.close()
 
 
