@@ -23,6 +23,7 @@ PICTURES: tuple[tuple[str, str, tuple[int, int], str], ...] = (
     ("chart", "chart", (110, 30), ""),
     ("log", "log-search", (110, 30), ""),
     ("samples", "samples", (130, 34), ""),
+    ("compare", "compare", (130, 34), ""),
     ("edit", "sample-edit", (110, 30), ""),
     ("settings", "settings", (130, 30), ""),
     ("checklist", "checklist", (110, 30), ""),

@@ -75,6 +75,7 @@ SCENES = (
     Scene("samples", ENDED, ("40 of 40 count", "not accepted"), ("d",)),
     Scene("sample", ENDED, ("Thesis", "Antithesis"), ("d", "wait:40 of 40 count", "down", "down", "enter")),
     Scene("sample-edit", ENDED, ("Edit by hand", "Thesis"), ("d", "wait:40 of 40 count", "e")),
+    Scene("compare", ENDED, ("base", "adapter", "tokens"), ("C",)),
     Scene("settings", ENDED, ("settings hegelion.toml", "limit"), ("p",), files={"hegelion.toml": SETTINGS}),
     Scene("choice", ENDED, ("Enter takes one", "kimi-code"), ("p", "wait:Who writes", "enter")),
     Scene("checklist", ENDED, ("checklist", "f mends it"), ("h", "wait:checks", "n")),
