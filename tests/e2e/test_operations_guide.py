@@ -1,7 +1,8 @@
 """The README's table "From the operations guide", row by row: every command is run, every path is looked for.
 
-The commands are the guide's own, with the guide's names. Behind them are stand-ins: a fake Kimi, and, in folders with the
-names that the hub has for them, a tiny student and a small data set. What would take hours is asked for in small numbers.
+The commands are the guide's own, with the guide's names. Behind them are stand-ins: a fake Kimi, and, in folders with
+the names that the hub has for them, a tiny student and a small data set. What would take hours is asked for in small
+numbers.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import pandas
+import pyarrow
+import pyarrow.parquet
 import pytest
 
 from tests.fakes.console import PATIENCE, PROGRAM, Console
@@ -24,7 +26,7 @@ from tests.fakes.tiny_model import make_tiny_model
 README = Path(__file__).parent.parent.parent / "README.md"
 PROGRAMS = ("hegelion-console", "python", "grep", "tail", "ls", "wc", "echo", "kill")
 NOT_NEEDED = "not needed any more: "
-SMALL = {"--limit 500": "--limit 4", "--iters 500": "--iters 10"}
+SMALL = {"--limit 500": "--limit 4", "--iters 500": "--iters 2"}
 
 
 @dataclass(frozen=True)
@@ -59,13 +61,15 @@ class Walk:
         data = console.folder / "HuggingFaceH4" / "ultrafeedback_binarized" / "data"
         data.mkdir(parents=True)
         prompts = [f"Should a town of {n} thousand people close its centre to cars?" for n in range(400)]
-        pandas.DataFrame({"prompt": prompts}).to_parquet(data / "train_prefs-00000-of-00001.parquet")
+        pyarrow.parquet.write_table(pyarrow.table({"prompt": prompts}), data / "train_prefs-00000-of-00001.parquet")
         (console.folder / "my_prompts.txt").write_text("Should we ship on Fridays?\nShould tests be random?\n")
         console.environment |= {
             "PATH": f"{console.folder / 'bin'}:{PROGRAM.parent}:{os.environ['PATH']}",
             "HF_HUB_OFFLINE": "1",
             "HEGELION_GENERATION__LIMIT": "8",
-            "HEGELION_TRAINING__ITERS": "10",
+            "HEGELION_TRAINING__ITERS": "2",
+            "HEGELION_TRAINING__REPORT_EVERY": "1",
+            "HEGELION_TRAINING__NUM_LAYERS": "1",
             "HEGELION_EVALUATION__ANSWERS": "1",
             "HEGELION_EVALUATION__MAX_NEW_TOKENS": "8",
         }
@@ -87,13 +91,19 @@ class Walk:
             return self._stop(span)
         if span.endswith("--watch"):
             return self._watch(span)
-        command = span
-        for long, short in SMALL.items():
-            command = command.replace(long, short)
+        command = self._small(span)
         started = time.monotonic()
         result = self._bash(command)
         print(f"{time.monotonic() - started:5.1f} s  {command}")
         return [] if result.returncode == 0 else [f"{span}: exit code {result.returncode}: {result.stderr[-500:]}"]
+
+    def _small(self, command: str) -> str:
+        """Hours become seconds. Once both trainers have trained, other settings are only checked."""
+        for long, short in SMALL.items():
+            command = command.replace(long, short)
+        trained = (self.console.folder / "artifacts" / "adapters" / "hegelion_1.5b_standard").exists()
+        again = trained and command.startswith("hegelion-console train") and "--dry-run" not in command
+        return f"{command} --dry-run" if again else command
 
     def _environment(self, command: str) -> dict[str, str]:
         ours = dict(self.console.environment)
@@ -115,7 +125,12 @@ class Walk:
 
     def _stop(self, span: str) -> list[str]:
         """Stopped is what runs: a generation that would take minutes."""
-        self.console.environment |= {"HEGELION_GENERATION__LIMIT": "300", "KIMI_FAKE_SECONDS": "0.5"}
+        usual = self.console.environment
+        self.console.environment = usual | {
+            "HEGELION_GENERATION__LIMIT": "300",
+            "HEGELION_GENERATION__OUTPUT": "artifacts/data/more.jsonl",
+            "KIMI_FAKE_SECONDS": "0.5",
+        }
         working = self.console.start("generate")
         pids = [self.console.folder / name for name in ("generator_pid.txt", "generator2_pid.txt")]
         deadline = time.monotonic() + PATIENCE
@@ -125,7 +140,7 @@ class Walk:
             time.sleep(0.02)
         result = self._bash(span)
         code = working.wait(PATIENCE)
-        self.console.environment |= {"HEGELION_GENERATION__LIMIT": "8", "KIMI_FAKE_SECONDS": "0"}
+        self.console.environment = usual
         return [] if (result.returncode, code) == (0, 130) else [f"{span}: {result.returncode}, generation: {code}"]
 
     def _watch(self, span: str) -> list[str]:
