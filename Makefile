@@ -13,7 +13,7 @@ TRACKERS := .tools/trackers
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format screens pictures bench bench-scu interop clean help
+.PHONY: demo test lint format screens pictures docs bench bench-scu interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
@@ -21,6 +21,7 @@ help:
 	@echo "make lint    lint and types only"
 	@echo "make screens  the dumps and pictures that tests/tui/test_screens.py compares with, anew; look at the difference"
 	@echo "make pictures the pictures of docs/console.md, from the recorded run"
+	@echo "make docs    docs/settings-reference.md, from the code"
 	@echo "make bench   the tables of docs/benchmarks.md"
 	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
 	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
@@ -47,6 +48,9 @@ screens: .venv/.test
 
 pictures: .venv/.test
 	$(BIN)/python -m tests.tui.pictures
+
+docs: .venv/.test
+	$(BIN)/python -m tests.settings_reference
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run

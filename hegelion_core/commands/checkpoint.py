@@ -26,6 +26,10 @@ def checkpoint(workspace: Path, demo: bool) -> None:
     """Have the training that runs save a checkpoint after its next step, and wait for it.
 
     It does the same as making the file artifacts/runs/RUN/save.
+
+    \b
+    Example:
+      hegelion-console checkpoint
     """
     saved = asyncio.run(_checkpoint(Workspace(workspace.resolve(), demo)))
     write_result(printable(f"Saved {saved}.") + "\n")

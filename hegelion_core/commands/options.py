@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import click
+from click.shell_completion import CompletionItem
 
 F = TypeVar("F", bound=Callable[..., object])
 Option = Callable[[F], F]
@@ -21,7 +22,20 @@ CONTEXT: dict[str, Any] = {
 
 def setting(flag: str, name: str, help_text: str, *others: str) -> Option[F]:
     """A flag that sets ``name`` (``section.name``); ``others`` are flags that mean the same."""
-    return click.option(flag, *others, name.replace(".", "__"), default=None, metavar="VALUE", help=help_text)
+    parameter = name.replace(".", "__")
+    return click.option(
+        flag, *others, parameter, default=None, metavar="VALUE", help=help_text, shell_complete=_complete_value
+    )
+
+
+def _complete_value(context: click.Context, parameter: click.Parameter, begun: str) -> list[CompletionItem]:
+    """What a shell offers as a setting's value: the choices there are, or files."""
+    from hegelion_core.settings import described  # takes longer than all the rest
+
+    wanted = {setting.name.replace(".", "__"): setting.wanted for setting in described()}[str(parameter.name)]
+    if wanted.kind == "path":
+        return [CompletionItem(begun, type="file")]
+    return [CompletionItem(choice) for choice in wanted.choices if choice.startswith(begun)]
 
 
 def switch(flag: str, name: str, help_text: str) -> Option[F]:

@@ -45,7 +45,13 @@ def runs(context: click.Context, /, **_: object) -> None:
 @_WHERE
 @click.pass_context
 def list_(context: click.Context, /, **_: object) -> None:
-    """List the runs, the one that was at work last first."""
+    """List the runs, the one that was at work last first.
+
+    \b
+    Examples:
+      hegelion-console runs list
+      hegelion-console runs list --json
+    """
     _list(_Asked.of(context))
 
 
