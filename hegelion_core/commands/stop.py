@@ -75,7 +75,8 @@ def stop(context: click.Context, /, what: What, *, as_json: bool, workspace: Pat
 async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
     client = await _connect(place)
     if client is None:
-        say("Nothing runs.")
+        demo_runs = not place.demo and not is_free(Workspace(place.root, demo=True))
+        say("Nothing runs." + (" The demo does; to stop it: hegelion-console stop --demo" if demo_runs else ""))
         return Stopped()
     stopped: tuple[Stage, ...] = ()
     try:

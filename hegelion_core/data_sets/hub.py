@@ -87,7 +87,8 @@ def push(
     try:
         _refuse_other(api, name, public=public, force=force)
         url = api.create_repo(name, repo_type="dataset", private=not public, exist_ok=True)
-        log(f"Uploading {len(files)} files to {url} ({'public' if public else 'private'} if it is new).")
+        what = "1 file" if len(files) == 1 else f"{len(files)} files"
+        log(f"Uploading {what} to {url} ({'public' if public else 'private'} if it is new).")
         operations = [CommitOperationAdd(CARD, card.encode())]
         operations += [CommitOperationAdd(path, str(file)) for path, file in files.items()]
         done = api.create_commit(

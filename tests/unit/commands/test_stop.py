@@ -69,3 +69,10 @@ def test_a_core_that_does_not_answer_is_named(place: Workspace, capsys: Capture)
     told = capsys.readouterr().err
     assert "does not answer" in told
     assert f"kill {os.getpid()}" in told
+
+
+def test_the_demo_is_not_stopped_unasked_but_named(place: Workspace, capsys: Capture) -> None:
+    lock = CoreLock(Workspace(place.root, demo=True))
+    assert call(place) == ExitCode.DONE
+    lock.release()
+    assert capsys.readouterr().out == "Nothing runs. The demo does; to stop it: hegelion-console stop --demo\n"
