@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Iterator
+from pathlib import Path
 
 import click
 import pytest
@@ -58,3 +59,19 @@ def test_there_are_examples_that_can_be_typed(name: str) -> None:
         first, *arguments = shlex.split(example)
         assert first == "hegelion-console"
         parse(door, arguments or ["--demo"])
+
+
+def documented() -> list[str]:
+    """Command lines of the README and the pages in docs/, but those with something left out."""
+    root = Path(__file__).parent.parent.parent.parent
+    pages = [root / "README.md", *sorted((root / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text("utf-8") for page in pages).replace("\\\n", "")
+    lines = [re.split(r"\s{2,}| [<>] ", line)[0] for line in re.findall(r"(?m)^(?: {4})?(hegelion-console\b.*)$", text)]
+    return [line for line in dict.fromkeys(lines) if not re.search(r"\.\.\.|…|\[|\|", line)]
+
+
+def test_every_command_line_of_the_pages_can_be_typed() -> None:
+    lines = documented()
+    assert len(lines) > 40
+    for line in lines:
+        parse(door, shlex.split(line, comments=True)[1:] or ["--demo"])
