@@ -4,7 +4,7 @@
 PYTHON ?= $(firstword $(foreach p,python3 python3.14 python3.13 python3.12 python3.11,$(shell $(p) -c 'import sys; sys.version_info >= (3, 11) and print("$(p)")' 2>/dev/null)))
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
-TEST_WORKERS ?= 2
+TEST_WORKERS ?= 3
 
 INTEROP := .tools/interop
 TRACKERS := .tools/trackers

@@ -6,6 +6,7 @@ those of ``re``; the ``regex`` library runs them, since it can be told to give u
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from array import array
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from hegelion_tui.logs.volume import Cursor, Keep, Order, Volume
 
 PATIENCE = 0.25
 """Seconds that a pattern may take on one line."""
+TRIES = 3
+"""A busy machine may take the processor away just then; that is no fault of the pattern's."""
 
 _SPECIAL = set("\\.^$*+?{}[]|()")
 _CONTROLS = bytes([*range(10), *range(11, 32), 127])  # all but the newline
@@ -55,14 +58,13 @@ class Pattern:
         """Where it matches in a line; empty matches are none.
 
         Raises:
-            BadPattern: it took more than ``patience`` seconds on this line, or on one before.
+            BadPattern: it took more than ``patience`` seconds on this line, ``TRIES`` times, or on one before.
         """
-        if not self.too_slow:
-            try:
+        for _ in range(0 if self.too_slow else TRIES):
+            with contextlib.suppress(TimeoutError):
                 found = self._compiled.finditer(line, timeout=patience, concurrent=True)
                 return [span for span in (match.span() for match in found) if span[0] < span[1]]
-            except TimeoutError:
-                self.too_slow = True
+        self.too_slow = True
         raise BadPattern("takes too long on a line")
 
     def holds(self, line: str) -> bool:

@@ -22,6 +22,7 @@ KEPT = Path(__file__).parent / "screens"
 RENEW = bool(os.environ.get("RENEW"))
 SIZES = ((160, 50), (240, 70), (80, 24), (60, 20))
 SMALL = (80, 24)
+THUMBS = dict.fromkeys(map(ord, "▁▂▃▄▅▆▇█"), " ")
 PATIENCE = 60.0
 """Seconds that a busy machine may take for a large screen."""
 THEMES = ("hegelion-dark", "hegelion-light", "hegelion-terminal")
@@ -60,8 +61,12 @@ def app_of(pilot: Pilot[int]) -> ConsoleApp:
 
 
 def shown(pilot: Pilot[int]) -> str:
-    """What can be read, to the end of each row; nothing else of this machine is in it than the recording's."""
-    return text_of(app_of(pilot)) + "\n"
+    """What can be read, to the end of each row; nothing else of this machine is in it than the recording's.
+
+    Without the scrollbars' thumbs: how much of a log is in memory depends on when it was looked at.
+    """
+    rows = text_of(app_of(pilot)).translate(THUMBS).splitlines()
+    return "".join(f"{row.rstrip()}\n" for row in rows)
 
 
 def drawn(pilot: Pilot[int]) -> str:

@@ -261,7 +261,10 @@ async def test_a_key_of_ones_own_is_there_at_once(run: FakeOperations) -> None:
         await until(pilot, lambda: [request[0] for request in run.asked] == ["start"])
 
 
-async def test_keys_and_theme_that_are_wrong_are_told_and_the_console_opens(run: FakeOperations) -> None:
+async def test_keys_and_theme_that_are_wrong_are_told_and_the_console_opens(
+    run: FakeOperations, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLORTERM", "truecolor")  # with fewer colours another theme is taken
     file(run).write_text("[console]\ntheme = 'pink[b]'\n[keys]\ntrain = 'z'\nfly = 'k'\n")
     app = console(run)
     async with app.run_test(size=WIDE, notifications=True) as pilot:
