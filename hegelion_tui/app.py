@@ -20,6 +20,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 
 from hegelion_core import gpu
+from hegelion_core.commands.process import SCREEN, settle
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import UserError, explain
 from hegelion_core.events import STAGES, AnyEvent
@@ -504,6 +505,7 @@ class ConsoleApp(TellingApp):
 async def run_console(client: Operations, flags: Mapping[str, object], resume: Resume) -> int:
     """Show the run that ``client`` leads to, until the person leaves; its exit code. The core goes on."""
     app = ConsoleApp(client, flags=flags, resume=resume)
+    settle(SCREEN)
     try:
         code = await app.run_async()
         return code if code is not None else app.return_code or 0

@@ -200,6 +200,7 @@ class Console:
 def run_app(folder: Path) -> None:  # noqa: C901 - an app in a function: only the child loads textual
     """The child: the app over logs with some lines each, two of its panes scrolled up."""
     import hegelion_tui
+    from hegelion_core.commands.process import SCREEN, settle
     from hegelion_core.workspace import Workspace
     from hegelion_tui.app import ConsoleApp
     from hegelion_tui.logs.pane import LogPane
@@ -254,7 +255,9 @@ def run_app(folder: Path) -> None:  # noqa: C901 - an app in a function: only th
         place.generator_log(number).write_text("".join(f"12:00:00 {name} {line:04}\n" for line in range(SEEDS)))
     run = FakeOperations(place)
     run.feed(*opened(), *generating(WRITERS))
-    Watched(run).run()
+    app = Watched(run)
+    settle(SCREEN)
+    app.run()
 
 
 def resident() -> int:
