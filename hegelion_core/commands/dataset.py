@@ -223,7 +223,7 @@ class _Making:
             }
             write_result(msgspec.json.encode(result).decode() + "\n")
             return
-        lines = [f"{count} rows in {nearby(str(path))}." for path, count in self._made.values()]
+        lines = [f"{count} row{'s' if count != 1 else ''} in {nearby(str(path))}." for path, count in self._made.values()]
         lines += tally.words("Left out")
         lines += [f"Pushed: {self._url}"] if self._url else []
         write_result(printable("\n".join(lines)) + "\n")
