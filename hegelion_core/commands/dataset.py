@@ -223,7 +223,8 @@ class _Making:
             }
             write_result(msgspec.json.encode(result).decode() + "\n")
             return
-        lines = [f"{count} row{'s' if count != 1 else ''} in {nearby(str(path))}." for path, count in self._made.values()]
+        rows = [("1 row" if count == 1 else f"{count} rows", path) for path, count in self._made.values()]
+        lines = [f"{told} in {nearby(str(path))}." for told, path in rows]
         lines += tally.words("Left out")
         lines += [f"Pushed: {self._url}"] if self._url else []
         write_result(printable("\n".join(lines)) + "\n")

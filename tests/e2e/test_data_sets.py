@@ -94,7 +94,7 @@ def test_killed_in_the_middle_it_goes_on_and_the_bytes_are_the_same(tmp_path: Pa
 def test_the_guides_data_set_is_the_command(console: Console) -> None:
     done = module(console, "hegelion_dataset", "agent_logs.jsonl", "training_data.jsonl", "--format", "dpo")
     assert done.returncode == ExitCode.DONE, done.stderr
-    assert done.stdout == "1 rows in training_data.jsonl.\nLeft out: 1 empty_thesis (line 2)\n"
+    assert done.stdout == "1 row in training_data.jsonl.\nLeft out: 1 empty_thesis (line 2)\n"
     (pair,) = map(json.loads, (console.folder / "training_data.jsonl").read_text().splitlines())
     assert pair["rejected"] == [{"role": "assistant", "content": ENTRY["thesis"]}]
     again = console.run("dataset", "agent_logs.jsonl", "training_data.jsonl", "--format", "dpo", "--rejected", "both")
