@@ -13,6 +13,7 @@ from hegelion_core.completion import Completion
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import EventLog
 from hegelion_core.events import Stage
+from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
 from hegelion_core.generation.dialogue import plan_of
 from hegelion_core.generation.generator import Generator
@@ -225,6 +226,7 @@ class Pipeline:
                 generator.tidy()
         else:
             teacher.tidy()
+            CallFolders(calls, str).close()
 
     @contextlib.contextmanager
     def _making(self, teacher: Teacher) -> Iterator[Generator]:

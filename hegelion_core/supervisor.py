@@ -57,8 +57,9 @@ class Child:
 
     def _end(self) -> None:
         code = self._process.wait()
-        # What the child left behind in its group ends with it.
-        guard.signal_group(self.pid, signal.SIGKILL)
+        # What the child left behind in its group ends with it (macOS: EPERM where only zombies are left).
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self.pid, signal.SIGKILL)
         self._ended(self)
         self._code.set_result(code)
 

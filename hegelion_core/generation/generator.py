@@ -11,6 +11,7 @@ import contextlib
 import itertools
 import os
 import random
+import shutil
 import time
 import uuid
 from collections import Counter, defaultdict
@@ -147,6 +148,7 @@ class Generator:
             raise _first(group) from None
         finally:
             self._open = False
+            self._folders.close()
         if self._missing() > 0:
             raise UserError(
                 f"The prompts ran out: {self._store.accepted} of {self._target} samples are accepted, "
@@ -449,7 +451,8 @@ class Generator:
             # The core may have died between keeping an answer and removing its folder.
             if call and self._ledger.prompt(call.prompt_id) and not self._store.knows_call(main_call(call.call_id)):
                 self._salvage_call(call, folder)
-            self._folders.remove(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+        self._folders.close()
         self._ledger.forget_done()
 
     def _salvage_call(self, call: Call, folder: Path) -> None:
