@@ -94,25 +94,36 @@ class Stepper:
         self._gradient, self._apply = gradient, update
 
     def step(self, micro_batches: Sequence[Arrays], *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
-        """Do one step on the mean loss of all supervised tokens of all micro-batches.
+        """Do one step on the mean loss of all supervised tokens of all micro-batches; see ``gradient``, ``apply``."""
+        return self.apply(self.gradient(micro_batches), lr=lr, pull=pull, penalty=penalty)
+
+    def gradient(self, micro_batches: Sequence[Arrays]) -> Sums:
+        """The gradient of the loss at the present weights, added up over all supervised tokens.
 
         How the rows are split into micro-batches changes the memory that is needed, and the result by rounding only.
 
         Args:
             micro_batches: this process's part; at least one of the group has one.
-            lr: learning rate.
-            pull: βλ of the proximal pull after the optimizer's step; 0: none.
-            penalty: λ / (σ²N) of the published form's term, penalty/2 · Σ(w - w_ref)², whose gradient is added to
-                that of the loss; 0: none.
         """
-        self._optimizer.learning_rate = mx.array(lr)
         total = Sums(mx.array(0.0), mx.array(0.0), self._layout.zeros())
         weights = lora_weights(self.model)
         for arrays in micro_batches:
             total = total.plus(*self._gradient(arrays.tensors(), arrays.spans))
             set_lora_weights(self.model, weights)  # what is differentiated leaves its placeholders in the model
             mx.eval(total.loss, total.tokens, total.gradient)  # so that one micro-batch's activations exist at a time
-        total = total.over(self._group)
+        return total.over(self._group)
+
+    def apply(self, total: Sums, *, lr: float, pull: float, penalty: float = 0.0) -> StepResult:
+        """Move the weights.
+
+        Args:
+            total: what ``gradient`` gave.
+            lr: learning rate.
+            pull: βλ of the proximal pull after the optimizer's step; 0: none.
+            penalty: λ / (σ²N) of the published form's term, penalty/2 · Σ(w - w_ref)², whose gradient is added to
+                that of the loss; 0: none.
+        """
+        self._optimizer.learning_rate = mx.array(lr)
         # Nothing in place of a 0: plain LoRA is AdamW's own step, bit for bit.
         strengths = (mx.array(pull) if pull else None, mx.array(penalty) if penalty else None)
         loss, grad_norm, sum_sq = self._apply(total.loss, total.tokens, total.gradient, *strengths)
