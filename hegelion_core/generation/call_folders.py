@@ -45,12 +45,14 @@ class CallFolders:
 
     def remove(self, folder: Path) -> None:
         """Put a call's folder away. Nearly always it holds just the files that every call has."""
+        spare = folder.rename(self._spare_root / folder.name)  # first: without an answer it would be a call that waits
         try:
-            (folder / OUT).unlink(missing_ok=True)
-            _remove_if_used(folder / ERR)
-            self._spare.append(folder.rename(self._spare_root / folder.name))
+            (spare / OUT).unlink(missing_ok=True)
+            _remove_if_used(spare / ERR)
         except OSError:
-            shutil.rmtree(folder)
+            shutil.rmtree(spare)
+        else:
+            self._spare.append(spare)
 
     def left(self) -> Iterator[tuple[Path, Call | None]]:
         """What a killed core left: each folder, and its call where it can be read."""

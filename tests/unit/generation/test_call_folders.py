@@ -65,3 +65,22 @@ def test_nothing_is_left_behind_not_even_by_a_core_that_was_killed(folders: Call
     folders.close()
     assert list((tmp_path / "spool").iterdir()) == [tmp_path / "spool" / "calls"]
     assert folders.make(call("c")).is_dir()
+
+
+def test_a_call_that_is_over_is_never_seen_without_its_answer(
+    folders: CallFolders, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The local teacher's engine, another process, would take it for one that waits."""
+    folder = folders.make(call("a"))
+    (folder / OUT).write_text("an answer")
+    seen: list[Path] = []
+    unlink = Path.unlink
+
+    def looking(path: Path, missing_ok: bool = False) -> None:
+        seen.extend((tmp_path / "spool" / "calls").iterdir())
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", looking)
+    folders.remove(folder)
+    assert seen == []
+    assert not (tmp_path / "spool" / "spare" / "a" / OUT).exists()
