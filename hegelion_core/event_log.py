@@ -6,10 +6,11 @@ are written without an fsync each: they tell what happened, while the files that
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 import time
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,23 +41,22 @@ class EventReader:
 
     def read(self) -> list[AnyEvent]:
         """Events since the last call; empty if there are none or the log is not there."""
-        found: list[AnyEvent] = []
-        try:
-            with open(self.path, "rb") as file:
+        return [event for batch in self.batches() for event in batch]
+
+    def batches(self) -> Iterator[list[AnyEvent]]:
+        """The same, some thousands at a time."""
+        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+            file.seek(self.offset)
+            while data := file.read(_CHUNK):
+                whole = data[: data.rfind(b"\n") + 1]
+                if not whole and len(data) < _CHUNK:
+                    break
+                if not whole:
+                    data += file.readline()
+                    whole = data
+                self.offset += len(whole)
                 file.seek(self.offset)
-                while data := file.read(_CHUNK):
-                    whole = data[: data.rfind(b"\n") + 1]
-                    if not whole and len(data) < _CHUNK:
-                        break
-                    if not whole:
-                        data += file.readline()
-                        whole = data
-                    self.offset += len(whole)
-                    file.seek(self.offset)
-                    found.extend(self._decode(whole))
-        except FileNotFoundError:
-            return []
-        return found
+                yield self._decode(whole)
 
     def _decode(self, data: bytes) -> list[AnyEvent]:
         found: list[AnyEvent] = []
@@ -134,9 +134,11 @@ def restore(path: Path) -> tuple[RunState, EventReader]:
     """The state that a log tells, and a reader of what will be appended to it."""
     state, offset, damaged = snapshot.load(path)
     reader = EventReader(path, offset, damaged)
-    events = reader.read()
-    state = fold(events, state)
-    if len(events) > SNAPSHOT_EVERY:  # the snapshot was deleted, or another version's
+    count = 0
+    for batch in reader.batches():
+        state = fold(batch, state)
+        count += len(batch)
+    if count > SNAPSHOT_EVERY:  # the snapshot was deleted, or another version's
         snapshot.save(path, state, reader.offset, reader.damaged)
     return state, reader
 

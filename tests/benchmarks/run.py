@@ -2,7 +2,7 @@
 
 ``python -m tests.benchmarks.run [NAME ...]`` runs some of: start, status, events, samples, convert, generate, console,
 training, chart, blas, demo. Which prompts can be argued: ``python -m tests.benchmarks.arguable``. Through every
-failure: ``python -m tests.benchmarks.fault_run``.
+failure: ``python -m tests.benchmarks.fault_run``. Far more than a run has: ``python -m tests.benchmarks.load``.
 """
 
 from __future__ import annotations
@@ -81,8 +81,9 @@ def start() -> None:
 
 def status() -> None:
     """``--status`` on a long run."""
-    for cells in glances.status():
-        row(*cells)
+    with tempfile.TemporaryDirectory() as folder:
+        for cells in glances.status(Path(folder)):
+            row(*cells)
 
 
 def events() -> None:

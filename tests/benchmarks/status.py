@@ -7,7 +7,6 @@ import resource
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,32 +20,31 @@ PROGRAM = Path(sys.executable).parent / "hegelion-console"
 EVENTS, RUNS = 100_000, 10
 
 
-def status() -> Iterator[tuple[str, str, str]]:
-    """Rows of the table: wall time and processor time of the whole command."""
-    with tempfile.TemporaryDirectory() as folder:
-        place = Workspace(Path(folder))
-        run = place.run("20260101-000000-run-all-aaaaaaaa")
-        log = _write(run)
-        lock = CoreLock(place)
-        yield _row(place, "a core has it open", RUNS)
-        lock.release()
-        yield _row(place, "after a kill", RUNS)
-        log.close()
-        yield _row(place, "not running", RUNS)
-        snapshot = run.events.with_suffix(".snapshot")
-        snapshot.unlink()
-        yield _row(place, "once, its snapshot deleted", 1)
+def status(root: Path, count: int = EVENTS, runs: int = RUNS) -> Iterator[tuple[str, str, str]]:
+    """Rows of the table: wall time and processor time of the whole command, in an empty folder."""
+    place = Workspace(root)
+    run = place.run("20260101-000000-run-all-aaaaaaaa")
+    log = _write(run, count)
+    lock = CoreLock(place)
+    yield _row(place, count, "a core has it open", runs)
+    lock.release()
+    yield _row(place, count, "after a kill", runs)
+    log.close()
+    yield _row(place, count, "not running", runs)
+    snapshot = run.events.with_suffix(".snapshot")
+    snapshot.unlink()
+    yield _row(place, count, "once, its snapshot deleted", 1)
 
 
-def _write(run: RunFolder) -> EventLog:
-    """A run that asked for 33,000 samples and trained as many steps; its core is this process."""
+def _write(run: RunFolder, count: int) -> EventLog:
+    """A run that asked for a third as many samples and trained as many steps; its core is this process."""
     run.spool.mkdir(parents=True)
     log = EventLog(run.events)
     head: list[e.AnyEvent] = [
         e.RunOpened(
             run_id=run.id,
             folder=str(run.path),
-            target=EVENTS,
+            target=count,
             teacher="t",
             student="s",
             source="p",
@@ -58,7 +56,7 @@ def _write(run: RunFolder) -> EventLog:
     ]
     for event in head:
         log.publish(event)
-    third = (EVENTS - len(head)) // 3
+    third = (count - len(head)) // 3
     for number in range(third):
         instance, prompt = 1 + number % 4, f"{number:016x}"
         log.publish(e.SampleRequested(instance=instance, prompt_id=prompt))
@@ -67,7 +65,7 @@ def _write(run: RunFolder) -> EventLog:
                 instance=instance, prompt_id=prompt, sample_id=prompt, accepted=number + 1, seconds=1.0, tokens=500
             )
         )
-    for number in range(EVENTS - len(head) - 2 * third):
+    for number in range(count - len(head) - 2 * third):
         log.publish(
             e.StepReported(
                 step=number + 1,
@@ -83,7 +81,7 @@ def _write(run: RunFolder) -> EventLog:
     return log
 
 
-def _row(place: Workspace, name: str, runs: int) -> tuple[str, str, str]:
+def _row(place: Workspace, count: int, name: str, runs: int) -> tuple[str, str, str]:
     walls, processor = [], []
     for _ in range(runs):
         begun, before = time.perf_counter(), _processor()
@@ -91,7 +89,7 @@ def _row(place: Workspace, name: str, runs: int) -> tuple[str, str, str]:
         walls.append(time.perf_counter() - begun)
         processor.append(_processor() - before)
     return (
-        f"`--status`, {EVENTS:,} events, {name}",
+        f"`--status`, {count:,} events, {name}",
         f"{statistics.median(walls):.3f} s ({min(walls):.3f} to {max(walls):.3f})",
         f"{runs} runs, wall time; {statistics.median(processor):.3f} s of the processor",
     )
