@@ -20,6 +20,7 @@ from hegelion_core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from hegelion_core.conversion.chat_template import ChatTokenizer
+    from hegelion_core.conversion.lengths import TooLong
     from hegelion_core.conversion.rendering import ChatFormat
     from hegelion_core.conversion.rows import Tally
     from hegelion_core.settings import Settings
@@ -101,6 +102,7 @@ class _Conversion:
     def run(self, *, verify: bool, anew: bool) -> ExitCode:
         """Convert, and say what became of the lines."""
         from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file, forget
+        from hegelion_core.conversion.lengths import too_long
         from hegelion_core.generation.sample_rows import open_samples
 
         with open_samples(self.source):
@@ -128,7 +130,8 @@ class _Conversion:
             except ConversionStoppedError:
                 self._say("Stopped. The same command goes on from here.")
                 return ExitCode.INTERRUPTED
-        self._tell(tally, format_.name, time.perf_counter() - begun, verified=verify)
+        long = too_long(self.target, tokenizer, self._settings.training.max_seq_length) if tokenizer else None
+        self._tell(tally, long, format_.name, time.perf_counter() - begun, verified=verify)
         return ExitCode.DONE
 
     def _student(self, *, need_tokenizer: bool) -> tuple[ChatTokenizer | None, ChatFormat]:
@@ -149,7 +152,7 @@ class _Conversion:
     def _say(self, line: str) -> None:
         write(sys.stderr, printable(line) + "\n")
 
-    def _tell(self, tally: Tally, form: str, seconds: float, *, verified: bool) -> None:
+    def _tell(self, tally: Tally, long: TooLong | None, form: str, seconds: float, *, verified: bool) -> None:
         if self._as_json:
             import msgspec
 
@@ -157,6 +160,7 @@ class _Conversion:
                 "rows": tally.rows,
                 "skipped": dict(tally.skipped),
                 "first_lines": tally.places,
+                "too_long": long.facts() if long else None,
                 "path": str(self.target),
                 "form": form,
                 "verified": verified,
@@ -169,6 +173,7 @@ class _Conversion:
         verdict = ", each verified" if verified else ""
         lines = [f"{tally.rows} rows in {nearby(str(self.target))} ({form} form{verdict})."]
         lines += tally.words("Not converted")
+        lines += [said] if long and (said := long.words()) else []
         write_result(printable("\n".join(lines)) + "\n")
 
 
