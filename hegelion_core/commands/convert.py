@@ -137,12 +137,12 @@ class _Conversion:
     def _student(self, *, need_tokenizer: bool) -> tuple[ChatTokenizer | None, ChatFormat]:
         from hegelion_core.conversion.chat_template import load_tokenizer
         from hegelion_core.conversion.rendering import chatml, student_format
-        from hegelion_core.models.loading import locate
+        from hegelion_core.models.loading import locate_tokenizer
 
         model, template = self._settings.training.model, self._settings.conversion.template
         if template == "chatml" and not need_tokenizer:
             return None, chatml()
-        folder = locate(model, self._place.models, self._downloading)
+        folder = locate_tokenizer(model, self._place.models, self._downloading)
         tokenizer = load_tokenizer(folder)
         return tokenizer, chatml() if template == "chatml" else student_format(tokenizer, model)
 

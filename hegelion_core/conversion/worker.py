@@ -13,7 +13,7 @@ from hegelion_core.conversion.lengths import too_long
 from hegelion_core.conversion.rendering import chatml, student_format
 from hegelion_core.conversion.rows import counts
 from hegelion_core.events import NoticePosted, RowsConverted
-from hegelion_core.models.loading import locate
+from hegelion_core.models.loading import locate_tokenizer
 from hegelion_core.worker import Worker, main
 
 
@@ -25,7 +25,7 @@ def work(worker: Worker) -> None:
     if settings.conversion.template == "chatml":
         tokenizer, format_ = None, chatml()
     else:
-        tokenizer = load_tokenizer(folder := locate(settings.training.model, worker.workspace.models))
+        tokenizer = load_tokenizer(folder := locate_tokenizer(settings.training.model, worker.workspace.models))
         format_ = student_format(tokenizer, folder.name)
     _log(f"Converting {source} for {settings.training.model}: {format_.name} form.")
     try:
