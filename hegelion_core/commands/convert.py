@@ -101,12 +101,14 @@ class _Conversion:
 
     def run(self, *, verify: bool, anew: bool) -> ExitCode:
         """Convert, and say what became of the lines."""
+        from hegelion_core.conversion import origin
         from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file, forget
         from hegelion_core.conversion.lengths import too_long
         from hegelion_core.generation.sample_rows import open_samples
 
         with open_samples(self.source):
             pass  # a mistake in its name is told before a model is looked for
+        made_of = origin.key_of(self.source, self._settings)
         begun = time.perf_counter()
         tokenizer, format_ = self._student(need_tokenizer=verify)
         if anew:
@@ -130,6 +132,8 @@ class _Conversion:
             except ConversionStoppedError:
                 self._say("Stopped. The same command goes on from here.")
                 return ExitCode.INTERRUPTED
+        if self._place.artifacts in self.target.parents:  # where a run would look; other folders are left alone
+            origin.note(self.target, made_of, tally)
         long = too_long(self.target, tokenizer, self._settings.training.max_seq_length) if tokenizer else None
         self._tell(tally, long, format_.name, time.perf_counter() - begun, verified=verify)
         return ExitCode.DONE

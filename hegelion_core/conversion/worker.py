@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from hegelion_core.conversion import origin
 from hegelion_core.conversion.chat_template import load_tokenizer
 from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file
 from hegelion_core.conversion.lengths import too_long
@@ -28,10 +29,12 @@ def work(worker: Worker) -> None:
         tokenizer = load_tokenizer(folder := locate_tokenizer(settings.training.model, worker.workspace.models))
         format_ = student_format(tokenizer, folder.name)
     _log(f"Converting {source} for {settings.training.model}: {format_.name} form.")
+    made_of = origin.key_of(source, settings) if source.is_file() else ""
     try:
         tally = convert_file(source, target, format_, Hooks(log=_log, stop=worker.stop_requested.is_set))
     except ConversionStoppedError:
         return
+    origin.note(target, made_of, tally)
     _log(f"{tally.rows} rows in {target}." + (f" Skipped: {counts(tally.skipped)}." if tally.skipped else ""))
     if tokenizer and (said := too_long(target, tokenizer, settings.training.max_seq_length).words()):
         _log(said)
