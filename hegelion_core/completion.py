@@ -14,7 +14,8 @@ import msgspec
 from pydantic import BaseModel
 
 from hegelion_core import workspace
-from hegelion_core.events import Stage
+from hegelion_core.conversion import origin
+from hegelion_core.events import RowsConverted, Stage
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
@@ -54,7 +55,12 @@ class Completion:
                 enough = wanted is not None and store.accepted >= wanted
                 return f"{store.accepted} of {wanted} samples are there" if enough else ""
             case _:
-                return "done before, and its inputs have not changed" if self._holds(stage, state) else ""
+                done = self._holds(stage, state) or (stage == "convert" and self.converted() is not None)
+                return "done before, and its inputs have not changed" if done else ""
+
+    def converted(self) -> RowsConverted | None:
+        """What the conversion would report, if someone has made these rows before, by whichever command."""
+        return origin.recall(self._samples, self._rows, self._settings)
 
     @property
     def opened(self) -> bool:

@@ -136,6 +136,8 @@ class Pipeline:
 
     async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
         if reason := self._completion.reason(stage, stages, self._log.state):
+            if stage == "convert" and self._log.state.rows is None and (rows := self._completion.converted()):
+                self._log.publish(rows)
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))

@@ -174,6 +174,10 @@ async def _show_console(place: Workspace, arguments: list[str], flags: dict[str,
 
 def main() -> None:
     """The entry point."""
+    if "_HEGELION_CONSOLE_COMPLETE" in os.environ:
+        from hegelion_core.commands.completing import register
+
+        register()
     sys.exit(run(sys.argv[1:]))
 
 

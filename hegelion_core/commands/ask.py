@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from hegelion_core.settings import Settings
 
 Format = Literal["text", "markdown", "json"]
+PATIENCE = 0.5
+"""Seconds that an end may take before it is said that one waits for it."""
 
 
 @click.command(context_settings=CONTEXT)
@@ -100,7 +103,7 @@ async def _run(query: str, plan: Plan, settings: Settings, root: Path, form: For
 
     face = TerminalFace(query, plan.calls, parts=form == "text")
     asking = asyncio.create_task(_ask(query, plan, settings, root, face))
-    _on_signals(asking)
+    _on_signals(asking, lambda: face.note("Stopping. Ctrl+C again ends it at once."))
     try:
         entry = await asking
     except asyncio.CancelledError:
@@ -121,8 +124,11 @@ async def _ask(query: str, plan: Plan, settings: Settings, root: Path, face: Ter
         return await teacher.ask(query, plan)
 
 
-def _on_signals(asking: asyncio.Task[AgentEntry]) -> None:
-    """The first signal ends the calls and tells what there is; a second Ctrl+C ends at once (the guard tidies up)."""
+def _on_signals(asking: asyncio.Task[AgentEntry], tell: Callable[[], None]) -> None:
+    """The first signal ends the calls and tells what there is; a second Ctrl+C ends at once (the guard tidies up).
+
+    ``tell`` is called if the first one takes its time.
+    """
     told: list[signal.Signals] = []
 
     def stop(number: signal.Signals) -> None:
@@ -130,6 +136,11 @@ def _on_signals(asking: asyncio.Task[AgentEntry]) -> None:
             os._exit(ExitCode.INTERRUPTED)
         told.append(number)
         asking.cancel()
+        loop.call_later(PATIENCE, tell_that_one_waits)
+
+    def tell_that_one_waits() -> None:
+        if not asking.done():
+            tell()
 
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):

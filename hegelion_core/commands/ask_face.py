@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator
 
 from msgspec.structs import replace
 
-from hegelion_core.commands.ask_words import WIDTH, heading, wrapped
+from hegelion_core.commands.ask_parts import Parts
+from hegelion_core.commands.ask_words import WIDTH, wrapped
 from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
 from hegelion_core.dialectic.agent_log import AgentEntry, Critique
@@ -27,17 +28,22 @@ class TerminalFace:
     """``asking.Face`` for a terminal, a file or a pipe."""
 
     def __init__(self, query: str, calls: int, *, parts: bool) -> None:
-        """``calls`` is what it costs; ``parts``: each is shown on standard output when it comes, else named only."""
+        """``calls`` is what it costs; ``parts``: each is shown on standard output when it comes, else named only.
+
+        On a terminal a part is shown while it grows.
+        """
         self._calls = calls
         self.sofar = AgentEntry(query=query, thesis="", antithesis="", synthesis="")
         """What was said so far; to be told if it ends here."""
-        self._parts = parts
         self._width = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
         self._asked: dict[str, float] = {}
         self._last = "starting the teacher"
         self._live = sys.stderr.isatty()
         self._shown = False
-        self._bold = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+        on_terminal = sys.stdout.isatty()
+        self._bold = on_terminal and "NO_COLOR" not in os.environ
+        self._parts = Parts(self._out, self._width, self._title) if parts else None
+        self.watches = parts and on_terminal
 
     # asking.Face
 
@@ -52,6 +58,10 @@ class TerminalFace:
         if "failed (" in text or text.startswith("asks again"):
             self.note(self._last)
 
+    def grows(self, step: Step, reply: str) -> None:
+        if self._parts:
+            self._parts.grow(step, reply)
+
     def begins(self, step: Step) -> None:
         self._asked[step.critic or step.role] = time.monotonic()
 
@@ -60,12 +70,8 @@ class TerminalFace:
         self._remember(step, text)
         if step.role == "judge":
             return
-        if self._parts and step.role == "synthesis":
-            self.part("SYNTHESIS", self.sofar.synthesis)
-            if self.sofar.answer:
-                self.part("ANSWER", self.sofar.answer)
-        elif self._parts:
-            self.part(heading(step), text)
+        if self._parts:
+            self._parts.whole(step, text)
         else:
             self.note(f"{step.critic or step.role}: done")
 
@@ -73,15 +79,22 @@ class TerminalFace:
         who = step.critic or step.role
         if not again:
             self._asked.pop(who, None)
+        if self._parts:
+            self._parts.drop(step)
         self.note(f"{who}: {why}{' It is asked once more.' if again else ''}")
 
     # What is shown
 
     def part(self, name: str, text: str) -> None:
         """A part under its heading, on standard output."""
+        self._out(f"{self._title(name)}\n{wrapped(text, self._width)}\n\n")
+
+    def _title(self, name: str) -> str:
+        return f"\x1b[1m{name}\x1b[0m" if self._bold else name
+
+    def _out(self, text: str) -> None:
         self._clear()
-        title = f"\x1b[1m{name}\x1b[0m" if self._bold else name
-        write(sys.stdout, f"{title}\n{wrapped(text, self._width)}\n\n")
+        write(sys.stdout, text)
 
     def note(self, text: str) -> None:
         """A line for people, on standard error."""
@@ -98,6 +111,8 @@ class TerminalFace:
             if ticking is not None:
                 ticking.cancel()
             self._clear()
+            if self._parts:
+                self._parts.end()
 
     async def _tick(self) -> None:
         while True:

@@ -20,6 +20,7 @@ from hegelion_core.errors import ExitCode, UserError
 
 if TYPE_CHECKING:
     from hegelion_core.conversion.chat_template import ChatTokenizer
+    from hegelion_core.conversion.lengths import TooLong
     from hegelion_core.conversion.rendering import ChatFormat
     from hegelion_core.conversion.rows import Tally
     from hegelion_core.settings import Settings
@@ -100,11 +101,14 @@ class _Conversion:
 
     def run(self, *, verify: bool, anew: bool) -> ExitCode:
         """Convert, and say what became of the lines."""
+        from hegelion_core.conversion import origin
         from hegelion_core.conversion.convert import ConversionStoppedError, Hooks, convert_file, forget
+        from hegelion_core.conversion.lengths import too_long
         from hegelion_core.generation.sample_rows import open_samples
 
         with open_samples(self.source):
             pass  # a mistake in its name is told before a model is looked for
+        made_of = origin.key_of(self.source, self._settings)
         begun = time.perf_counter()
         tokenizer, format_ = self._student(need_tokenizer=verify)
         if anew:
@@ -128,18 +132,21 @@ class _Conversion:
             except ConversionStoppedError:
                 self._say("Stopped. The same command goes on from here.")
                 return ExitCode.INTERRUPTED
-        self._tell(tally, format_.name, time.perf_counter() - begun, verified=verify)
+        if self._place.artifacts in self.target.parents:  # where a run would look; other folders are left alone
+            origin.note(self.target, made_of, tally)
+        long = too_long(self.target, tokenizer, self._settings.training.max_seq_length) if tokenizer else None
+        self._tell(tally, long, format_.name, time.perf_counter() - begun, verified=verify)
         return ExitCode.DONE
 
     def _student(self, *, need_tokenizer: bool) -> tuple[ChatTokenizer | None, ChatFormat]:
         from hegelion_core.conversion.chat_template import load_tokenizer
         from hegelion_core.conversion.rendering import chatml, student_format
-        from hegelion_core.models.loading import locate
+        from hegelion_core.models.loading import locate_tokenizer
 
         model, template = self._settings.training.model, self._settings.conversion.template
         if template == "chatml" and not need_tokenizer:
             return None, chatml()
-        folder = locate(model, self._place.models, self._downloading)
+        folder = locate_tokenizer(model, self._place.models, self._downloading)
         tokenizer = load_tokenizer(folder)
         return tokenizer, chatml() if template == "chatml" else student_format(tokenizer, model)
 
@@ -149,7 +156,7 @@ class _Conversion:
     def _say(self, line: str) -> None:
         write(sys.stderr, printable(line) + "\n")
 
-    def _tell(self, tally: Tally, form: str, seconds: float, *, verified: bool) -> None:
+    def _tell(self, tally: Tally, long: TooLong | None, form: str, seconds: float, *, verified: bool) -> None:
         if self._as_json:
             import msgspec
 
@@ -157,6 +164,7 @@ class _Conversion:
                 "rows": tally.rows,
                 "skipped": dict(tally.skipped),
                 "first_lines": tally.places,
+                "too_long": long.facts() if long else None,
                 "path": str(self.target),
                 "form": form,
                 "verified": verified,
@@ -169,6 +177,7 @@ class _Conversion:
         verdict = ", each verified" if verified else ""
         lines = [f"{tally.rows} rows in {nearby(str(self.target))} ({form} form{verdict})."]
         lines += tally.words("Not converted")
+        lines += [said] if long and (said := long.words()) else []
         write_result(printable("\n".join(lines)) + "\n")
 
 

@@ -160,10 +160,10 @@ class _Making:
         from hegelion_core.conversion.chat_template import load_tokenizer
         from hegelion_core.conversion.rendering import student_format
         from hegelion_core.data_sets.formats import Student
-        from hegelion_core.models.loading import locate
+        from hegelion_core.models.loading import locate_tokenizer
         from hegelion_core.training.standard.data import mlx_text
 
-        tokenizer = load_tokenizer(locate(model, self._place.models, self._downloading))
+        tokenizer = load_tokenizer(locate_tokenizer(model, self._place.models, self._downloading))
         texts = cast("TextTokenizer", tokenizer)
         return Student(format=student_format(tokenizer, model), text=lambda text: mlx_text(text, texts))
 
@@ -174,9 +174,9 @@ class _Making:
         from hegelion_core.conversion.chat_template import load_tokenizer
         from hegelion_core.conversion.verify import check_rendering
         from hegelion_core.data_sets.formats import conversation
-        from hegelion_core.models.loading import locate
+        from hegelion_core.models.loading import locate_tokenizer
 
-        tokenizer = load_tokenizer(locate(model, self._place.models, self._downloading))
+        tokenizer = load_tokenizer(locate_tokenizer(model, self._place.models, self._downloading))
         return lambda row: check_rendering(tokenizer, model, conversation(row))
 
     def make(self, recipe: Recipe, shares: Shares, check: Callable[[Row], None]) -> None:

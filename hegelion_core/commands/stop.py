@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -75,8 +76,8 @@ def stop(context: click.Context, /, what: What, *, as_json: bool, workspace: Pat
 async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
     client = await _connect(place)
     if client is None:
-        demo_runs = not place.demo and not is_free(Workspace(place.root, demo=True))
-        say("Nothing runs." + (" The demo does; to stop it: hegelion-console stop --demo" if demo_runs else ""))
+        say("Nothing runs.")
+        _name_the_other(place, say)
         return Stopped()
     stopped: tuple[Stage, ...] = ()
     try:
@@ -84,8 +85,11 @@ async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
         running = [name for name, stage in state.stages.items() if stage.status == "running"]
         if not state.active:
             say("Nothing runs.")
+            _name_the_other(place, say)
         elif what in ("generate", "train") and what not in running:
-            say(f"{what} does not run, {' and '.join(running) or 'the run'} does. To stop that: hegelion-console stop")
+            does = " and ".join(running) or "the run"
+            say(f"{what} does not run, {does} does. To stop that: {_command(place)}")
+            _name_the_other(place, say)
             return Stopped(core_ended=False)
         else:
             stopped = await _stop_work(client, running, say)
@@ -98,6 +102,19 @@ async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
     if stopped:
         say(f"Stopped {' and '.join(stopped)}. To go on: {again.command(client.state, place)}")
     return Stopped(stopped, ended)
+
+
+def _command(place: Workspace) -> str:
+    """How to stop whatever runs there, as one types it in the current folder."""
+    words = ["hegelion-console", "stop", *["--demo"] * place.demo]
+    return shlex.join([*words, *(["--workspace", str(place.root)] if place.root != Path.cwd() else [])])
+
+
+def _name_the_other(place: Workspace, say: Say) -> None:
+    """The demo, where the real job was meant, or the reverse: it is not stopped unasked, but named if it is open."""
+    other = Workspace(place.root, demo=not place.demo)
+    if not is_free(other):
+        say(f"The {'demo' if other.demo else 'real job'} is open. To stop that: {_command(other)}")
 
 
 async def _connect(place: Workspace) -> Client | None:

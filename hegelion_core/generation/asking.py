@@ -6,6 +6,7 @@ goes away with it; that of one that was killed is put away by the next.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import random
@@ -23,6 +24,7 @@ from hegelion_core.dialectic import contract, steps
 from hegelion_core.dialectic.agent_log import AgentEntry, contradictions, research_proposals
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SampleFault
+from hegelion_core.dialectic.steps import Step
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.dialogue import Dialogue, Listener, Outcome, Plan
@@ -41,6 +43,8 @@ ATTEMPTS = 4
 """Times that one call is made while the service is to blame for its failures."""
 LONGEST_WAIT = 120.0
 """Seconds; a provider that wants to be left alone for longer is not waited for while a person waits."""
+LOOK_EVERY = 0.25
+"""Seconds between two looks at a reply that grows."""
 _WAITS = ("rate", "transient")
 
 
@@ -52,6 +56,12 @@ class Face(Listener, Protocol):
 
     def heard(self, who: str, text: str) -> None:
         """A line of a teacher's that is not finished yet, or of its program; ``who``: the step, or empty."""
+
+    watches: bool
+    """Whether ``grows`` is wanted."""
+
+    def grows(self, step: Step, reply: str) -> None:
+        """What there is of a reply, again and again while it is being written."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +107,8 @@ class Asker:
                 began = time.monotonic()
                 folder = self.folders.make(call)
                 try:
-                    answer = await self.teacher.ask(call, folder, log)
+                    async with self._watched(call, folder):
+                        answer = await self.teacher.ask(call, folder, log)
                 except TeacherFault as fault:
                     log(f"failed ({fault.kind}): {fault.message}")
                     if not left or fault.kind not in _WAITS or (fault.retry_after or 0.0) > LONGEST_WAIT:
@@ -111,6 +122,26 @@ class Asker:
                 finally:
                     self.folders.remove(folder)
         raise AssertionError
+
+    @contextlib.asynccontextmanager
+    async def _watched(self, call: Call, folder: Path) -> AsyncIterator[None]:
+        """Show what grows in a call's folder meanwhile, if someone wants to see it."""
+        step = call.step
+        if step is None or not self.face.watches:
+            yield
+            return
+
+        async def watch() -> None:
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                if reply := self.teacher.read_growing(folder):
+                    self.face.grows(step, self.redact(reply))
+
+        watching = asyncio.create_task(watch())
+        try:
+            yield
+        finally:
+            watching.cancel()
 
     def _entry(self, query: str, outcome: Outcome) -> AgentEntry:
         parsed = outcome.parsed

@@ -25,7 +25,10 @@ from hegelion_core.errors import ExitCode, UserError
 Progress = Callable[[str, int, int | None], None]
 """What is downloaded, bytes done, bytes in all where known."""
 
-FILES = ("*.json", "*.safetensors", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
+WEIGHTS = "*.safetensors"
+TOKENIZER_FILES = ("*.json", "tokenizer.model", "*.tiktoken", "*.txt", "*.jinja")
+"""What a tokenizer is loaded from: a model without its weights."""
+FILES = (WEIGHTS, *TOKENIZER_FILES)
 WAITS = (1.0, 2.0, 4.0, 8.0)
 """Seconds before each new try; the count begins anew whenever bytes came."""
 REPORT_SECONDS = 1.0
@@ -52,22 +55,26 @@ class Listing(msgspec.Struct, frozen=True):
     files: tuple[File, ...]
 
 
-def find(name: str, models: Path) -> Path | None:
-    """The folder of a model that is here already, whole: in ``models``, or in the cache of the hub's library."""
+def find(name: str, models: Path, *, weights: bool = True) -> Path | None:
+    """The folder of a model that is here already, whole: in ``models``, or in the cache of the hub's library.
+
+    Without ``weights`` it is enough if the other files are there.
+    """
     place = _place(name, models)
-    if (listing := _remembered(place)) is not None and not _missing(place, listing):
+    if (listing := _remembered(place)) is not None and not _missing(place, listing, weights=weights):
         return place / listing.commit
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError
 
     try:
-        return Path(snapshot_download(name, allow_patterns=list(FILES), local_files_only=True))
+        wanted = FILES if weights else TOKENIZER_FILES
+        return Path(snapshot_download(name, allow_patterns=list(wanted), local_files_only=True))
     except (OSError, HFValidationError):
         return None
 
 
-def fetch(name: str, models: Path, progress: Progress) -> Path:
-    """Download a model into ``models``, or what is missing of it.
+def fetch(name: str, models: Path, progress: Progress, *, weights: bool = True) -> Path:
+    """Download a model into ``models``, or what is missing of it; without ``weights``, its other files alone.
 
     Args:
         name: ``owner/name`` on the hub.
@@ -85,7 +92,7 @@ def fetch(name: str, models: Path, progress: Progress) -> Path:
         with workspace.locked(place / ".lock"):
             listing = _remembered(place) or _resolve(name, place)
             try:
-                _complete(name, place, listing, progress)
+                _complete(name, place, listing, progress, weights=weights)
             except RevisionNotFoundError:
                 (place / "files.json").unlink()
                 raise
@@ -163,15 +170,20 @@ def _resolve(name: str, place: Path) -> Listing:
     return listing
 
 
-def _missing(place: Path, listing: Listing) -> list[File]:
-    return [file for file in listing.files if _size(place / listing.commit / file.name) != file.size]
+def _wanted(listing: Listing, *, weights: bool) -> list[File]:
+    return [file for file in listing.files if weights or not fnmatchcase(file.name, WEIGHTS)]
 
 
-def _complete(name: str, place: Path, listing: Listing, progress: Progress) -> None:
+def _missing(place: Path, listing: Listing, *, weights: bool) -> list[File]:
+    wanted = _wanted(listing, weights=weights)
+    return [file for file in wanted if _size(place / listing.commit / file.name) != file.size]
+
+
+def _complete(name: str, place: Path, listing: Listing, progress: Progress, *, weights: bool) -> None:
     from huggingface_hub import hf_hub_url
     from huggingface_hub.utils import build_hf_headers
 
-    folder, missing = place / listing.commit, _missing(place, listing)
+    folder, missing = place / listing.commit, _missing(place, listing, weights=weights)
     folder.mkdir(exist_ok=True)
     need = sum(file.size - (_size(_partial(folder / file.name)) or 0) for file in missing)
     if (free := shutil.disk_usage(folder).free) < need:
@@ -180,7 +192,7 @@ def _complete(name: str, place: Path, listing: Listing, progress: Progress) -> N
             f"Free some space. {_AGAIN}",
             ExitCode.NOT_READY,
         )
-    total = sum(file.size for file in listing.files)
+    total = sum(file.size for file in _wanted(listing, weights=weights))
     done = total - sum(file.size for file in missing)
     tell = throttled(progress, name, total)
     headers = {**build_hf_headers(), "Accept-Encoding": "identity"}

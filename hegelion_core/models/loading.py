@@ -48,11 +48,24 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
     Raises:
         UserError: no such model, or the hub can't be reached.
     """
+    return _locate(spec, models, progress, weights=True)
+
+
+def locate_tokenizer(spec: str, models: Path, progress: Progress | None = None) -> Path:
+    """The local folder of a model's tokenizer, as ``locate``; of the hub's models the weights are not downloaded.
+
+    Raises:
+        UserError: no such model, or the hub can't be reached.
+    """
+    return _locate(spec, models, progress, weights=False)
+
+
+def _locate(spec: str, models: Path, progress: Progress | None, *, weights: bool) -> Path:
     if spec == BUNDLED:
-        return _locate_bundled(models, progress)
+        return _locate_bundled(models, progress, weights=weights)
     folder = Path(spec).expanduser()
     if folder.is_dir():
-        check_folder(folder)
+        check_folder(folder, weights=weights)
         return folder.resolve()
     if not _is_hub_name(spec) or folder.exists():
         raise UserError(
@@ -60,8 +73,8 @@ def locate(spec: str, models: Path, progress: Progress | None = None) -> Path:
             "Give a folder with config.json, tokenizer and safetensors, a hub name (owner/name), or 'bundled'.",
             ExitCode.USAGE,
         )
-    found = _download(spec, models, progress)
-    check_folder(found, spec)
+    found = _download(spec, models, progress, weights=weights)
+    check_folder(found, spec, weights=weights)
     return found
 
 
@@ -80,13 +93,13 @@ def find(spec: str, models: Path) -> Path | None:
     return found if found and not _lacks(found) else None
 
 
-def check_folder(folder: Path, name: str = "") -> None:
-    """See that a folder is a model folder, by its files' names alone.
+def check_folder(folder: Path, name: str = "", *, weights: bool = True) -> None:
+    """See that a folder is a model folder, with or without weights, by its files' names alone.
 
     Raises:
         UserError: it lacks something; it says what.
     """
-    if lacking := _lacks(folder):
+    if lacking := _lacks(folder, weights=weights):
         raise UserError(
             f"{name or folder}: not a model folder: it lacks {', '.join(lacking)}.",
             "Give a folder that mlx-lm can load, a hub name (owner/name), or 'bundled'.",
@@ -206,13 +219,15 @@ def _is_hub_name(spec: str) -> bool:
     return _HUB_NAME.fullmatch(spec) is not None and not spec.startswith((".", "~"))
 
 
-def _lacks(folder: Path) -> list[str]:
+def _lacks(folder: Path, *, weights: bool = True) -> list[str]:
     lacking = [] if (folder / "config.json").is_file() else ["config.json"]
     if not any(any(folder.glob(pattern)) for pattern in _TOKENIZERS):
         lacking.append("a tokenizer (tokenizer.json)")
-    weights = {path.name for path in folder.glob("model*.safetensors") if path.is_file()}
-    shards = [shard for name in weights if (shard := _SHARD.search(name))]
     if not weights:
+        return lacking
+    files = {path.name for path in folder.glob("model*.safetensors") if path.is_file()}
+    shards = [shard for name in files if (shard := _SHARD.search(name))]
+    if not files:
         lacking.append("weights (model*.safetensors)")
     elif shards and (absent := max(int(shard[1]) for shard in shards) - len(shards)) > 0:
         lacking.append(f"{absent} of its weight files (model-*-of-*.safetensors)")
@@ -241,14 +256,14 @@ def _read(loaded: LoadedModel) -> LoadedModel:
     return loaded
 
 
-def _locate_bundled(models: Path, progress: Progress | None) -> Path:
+def _locate_bundled(models: Path, progress: Progress | None, *, weights: bool) -> Path:
     if (gguf := bundled.find_gguf()) is not None:
         try:
             return bundled.make(gguf, models)
         except OSError as error:
             raise UserError(f"{models}: the bundled model can't be written: {error}.", "Free or allow it.") from None
     try:
-        return _download(bundled.HUB_NAME, models, progress)
+        return _download(bundled.HUB_NAME, models, progress, weights=weights)
     except UserError as error:
         raise UserError(
             f"The bundled model is not installed, and {error.message}",
@@ -257,9 +272,11 @@ def _locate_bundled(models: Path, progress: Progress | None) -> Path:
         ) from None
 
 
-def _download(name: str, models: Path, progress: Progress | None) -> Path:
-    found = download.find(name, models)
-    return found if found and not _lacks(found) else download.fetch(name, models, progress or _no_progress)
+def _download(name: str, models: Path, progress: Progress | None, *, weights: bool) -> Path:
+    found = download.find(name, models, weights=weights)
+    if found and not _lacks(found, weights=weights):
+        return found
+    return download.fetch(name, models, progress or _no_progress, weights=weights)
 
 
 def _no_progress(what: str, done: int, total: int | None) -> None:

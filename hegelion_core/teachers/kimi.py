@@ -150,6 +150,10 @@ class KimiTeacher:
         answer = replace(_judge(lines, folder, kimi, code), seconds=seconds)
         return answer if usage is None else _with_usage(answer, usage)
 
+    def read_growing(self, folder: Path) -> str:
+        """Kimi tells its answer when it is whole."""
+        return ""
+
     def read_answer(self, folder: Path) -> Answer | None:
         """The answer in a call's folder, if Kimi Code's own end mark is there.
 

@@ -22,7 +22,7 @@ from hegelion_core.jobs import environment, write_job
 from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Child, Supervisor
-from hegelion_core.teachers.teacher import OUT, REQUEST, Answer, Call, TeacherFault, TeacherInfo
+from hegelion_core.teachers.teacher import GROWING, OUT, REQUEST, Answer, Call, TeacherFault, TeacherInfo
 from hegelion_core.workspace import RunFolder, Workspace
 
 NAME = "local"
@@ -129,6 +129,8 @@ class LocalTeacher:
         except BaseException:
             (folder / REQUEST).unlink(missing_ok=True)  # the engine drops the call
             raise
+        finally:
+            (folder / GROWING).unlink(missing_ok=True)  # the folder will be another call's
 
     def read_answer(self, folder: Path) -> Answer | None:
         """The answer in ``folder``, if its last line is there whole."""
@@ -138,6 +140,13 @@ class LocalTeacher:
             return None
         line = _parse(last)
         return _answer(line) if line is not None and line.done else None
+
+    def read_growing(self, folder: Path) -> str:
+        """The words that the engine has written down so far."""
+        try:
+            return (folder / GROWING).read_text("utf-8", "replace")
+        except OSError:
+            return ""
 
     async def close(self) -> None:
         """End the engine."""

@@ -7,6 +7,7 @@ cancelled by removing its request.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Iterator, Mapping
@@ -21,7 +22,7 @@ from hegelion_core.dialectic import turns
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import TeacherReady
 from hegelion_core.models import blas, loading
-from hegelion_core.teachers.teacher import REQUEST, Call
+from hegelion_core.teachers.teacher import GROWING, REQUEST, Call
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
@@ -33,6 +34,10 @@ MIN_P = 0.1
 """Tokens below this share of the likeliest one's probability are left out; top_k would cost far more time."""
 LOOK_EVERY = 0.05
 """Seconds between looks for new calls while there is nothing to do."""
+
+
+TELL_EVERY = 0.25
+"""Seconds between two looks of a person at a reply that grows."""
 
 
 class TurnLine(msgspec.Struct, frozen=True, kw_only=True):
@@ -119,6 +124,16 @@ class Engine:
                 del self._running[response.uid]
                 self._finish_turn(conversation)
 
+    def tell(self) -> None:
+        """Write down, for people, what there is of each step of a dialogue."""
+        for conversation in self._running.values():
+            if conversation.call.step is not None and conversation.tokens:
+                turn = conversation.turn
+                words: str = self._tokenizer.decode(conversation.tokens, skip_special_tokens=True)
+                sofar = {**conversation.replies, turn.name: turns.clean(turn.opening + words)}
+                with contextlib.suppress(FileNotFoundError):  # the call was cancelled a moment ago
+                    (conversation.folder / GROWING).write_text(turns.assemble_step(sofar), "utf-8")
+
     def _ask(self, conversation: _Conversation) -> None:
         turn = conversation.turn
         messages = [
@@ -194,10 +209,14 @@ def work(worker: Worker) -> None:
     parent = os.getppid()
     engine = _start(worker)
     calls = Path(worker.arguments["calls"])
+    told = 0.0
     while not worker.stop_requested.is_set() and os.getppid() == parent:
         _look(engine, calls)
         if engine.folders:
             engine.step()
+            if (now := time.monotonic()) - told >= TELL_EVERY:
+                engine.tell()
+                told = now
         else:
             worker.stop_requested.wait(LOOK_EVERY)
 

@@ -150,6 +150,14 @@ class OpenAITeacher:
             return None
         return reply.answer() if reply is not None and reply.whole else None
 
+    def read_growing(self, folder: Path) -> str:
+        """The words that have come so far."""
+        try:
+            reply = openai_stream.read_reply((folder / OUT).read_bytes())
+        except OSError:
+            return ""
+        return reply.text if reply is not None else ""
+
     async def close(self) -> None:
         """End every connection."""
         if (ready := self._ready) is not None:

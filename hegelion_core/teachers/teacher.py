@@ -30,7 +30,7 @@ FaultKind = Literal[
 ]
 
 
-REQUEST, OUT, ERR = "request.json", "out", "err"
+REQUEST, OUT, ERR, GROWING = "request.json", "out", "err", "growing"
 """Files of a call's folder: what is asked, and the teacher's raw output on both streams."""
 
 
@@ -128,6 +128,9 @@ class Teacher(Protocol):
         Raises:
             TeacherFault: ``tool_use``, the call had reached for a tool.
         """
+
+    def read_growing(self, folder: Path) -> str:
+        """What there is of a reply that is being written, for people; empty where the teacher does not tell."""
 
     async def close(self) -> None:
         """End every process of this teacher."""

@@ -162,10 +162,14 @@ class EncodedRows:
     """Token rows, and what became of those that did not fit."""
 
     rows: tuple[TokenRow, ...]
-    cut: int
-    """Rows that were longer than the limit and lost part of their beginning."""
-    skipped: int
-    """Rows without a supervised token."""
+    cut: tuple[int, ...] = ()
+    """Lines of rows that were longer than the limit and lost part of their beginning."""
+    answers_cut: int = 0
+    """How many of those lost part of what is supervised, too."""
+    longest: int = 0
+    """Tokens of the longest row, before it was cut."""
+    skipped: tuple[int, ...] = ()
+    """Lines of rows without a supervised token."""
 
     @property
     def supervised(self) -> int:
@@ -217,15 +221,20 @@ def encode_rows(rows: Iterable[Row], encode: Encode, max_seq_length: int) -> Enc
     ``max_seq_length - 1``: the prompt goes first, the end token never.
     """
     kept: list[TokenRow] = []
-    cut = skipped = 0
+    cut: list[int] = []
+    skipped: list[int] = []
+    answers_cut = longest = 0
     for row in rows:
         ids, start = encode(row)
+        longest = max(longest, len(ids))
         excess = max(0, len(ids) - max_seq_length)
         tokens = np.asarray(ids[:1] + ids[1 + excess :], dtype=np.int32)
         token_row = TokenRow(tokens, max(1, start - excess), row.line)
         if token_row.supervised <= 0:
-            skipped += 1
+            skipped.append(row.line)
             continue
-        cut += excess > 0
+        if excess:
+            cut.append(row.line)
+            answers_cut += start <= excess
         kept.append(token_row)
-    return EncodedRows(tuple(kept), cut, skipped)
+    return EncodedRows(tuple(kept), tuple(cut), answers_cut, longest, tuple(skipped))

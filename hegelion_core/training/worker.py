@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from hegelion_core import events, workspace
+from hegelion_core.conversion.lengths import first_of
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.settings import TrainingSettings
@@ -57,6 +58,28 @@ class Data:
     validation: EncodedRows
     held_out: list[Row]
     """The rows of ``validation``, as they are in the file."""
+
+    def unfit(self, limit: int) -> list[str]:
+        """What was cut at ``limit`` tokens or left out: how many rows, the first ones, and what to do."""
+        both = (self.train, self.validation)
+        cut = sorted(line for encoded in both for line in encoded.cut)
+        skipped = sorted(line for encoded in both for line in encoded.skipped)
+        count = sum(len(encoded.rows) for encoded in both) + len(skipped)
+        said = []
+        if cut:
+            answers = sum(encoded.answers_cut for encoded in both)
+            longest = max(encoded.longest for encoded in both)
+            said.append(
+                f"{len(cut)} of {count} rows are longer than {limit} tokens ({first_of(cut)}): they lose their"
+                f" beginning{f', {answers} of them part of the answer' if answers else ''}."
+                f" If memory allows: --max-seq-length {longest}."
+            )
+        if skipped:
+            said.append(
+                f"{len(skipped)} of {count} rows have no supervised token ({first_of(skipped)}) and are left out:"
+                " see their answer_start, or convert the samples again."
+            )
+        return said
 
 
 def work(worker: Worker) -> None:
@@ -108,6 +131,9 @@ def _train(worker: Worker, blas: str, group: Group) -> None:
     folder = _locate(worker, group)
     student = loading.load(folder)
     data = encode_data(path, rows, student.tokenizer, settings)
+    for said in data.unfit(settings.max_seq_length):
+        _say(said)
+        worker.report(events.NoticePosted(text=said, level="warning"))
     shape = add_lora(student.model, settings)
     student.model.eval()
     on_gpu = loading.compile_pays()
@@ -225,7 +251,7 @@ def _feeder(rows: EncodedRows, loss: LossFunction, settings: TrainingSettings, g
 
 
 def encode_data(path: Path, rows: list[Row], tokenizer: object, settings: TrainingSettings) -> Data:
-    """Split and encode the rows, and say what does not fit.
+    """Split and encode the rows.
 
     Raises:
         UserError: none of them has anything to learn.
@@ -240,13 +266,6 @@ def encode_data(path: Path, rows: list[Row], tokenizer: object, settings: Traini
     )
     if settings.validation_share > 0 and not validation:
         _say("All rows have one prompt: none is held out, so there is no validation, and the last weights are kept.")
-    if cut := data.train.cut + data.validation.cut:
-        _say(
-            f"{cut} of {len(rows)} rows are longer than {settings.max_seq_length} tokens and lost part of their"
-            " beginning (--max_seq_length)."
-        )
-    if skipped := data.train.skipped + data.validation.skipped:
-        _say(f"{skipped} of {len(rows)} rows have no supervised token and are left out.")
     if not data.train.rows:
         raise UserError(
             f"{path}: none of its {len(rows)} rows has a supervised token to train on.",

@@ -23,6 +23,7 @@ from tests.fakes import model_server
 from tests.fakes.console import PATIENCE, Console
 from tests.fakes.fake_kimi import STEERING
 from tests.fakes.model_server import Action, Failure, Hang, ModelServer, Reply, Request, ToolCall, good_answer
+from tests.fakes.terminal import Terminal
 
 QUERY = "Should we implement feature X?"
 COUNCIL = ("ask", "--query", QUERY, "--council", "--judge")
@@ -240,6 +241,42 @@ def test_an_interrupt_ends_kimis_processes_too(console: Console) -> None:
     assert process.wait(PATIENCE) == ExitCode.INTERRUPTED
     assert "There is nothing yet" in (console.folder / "output.txt").read_text()
     assert left_behind(console) == []
+
+
+def test_on_a_terminal_a_part_is_seen_while_it_grows(console: Console, server: ModelServer) -> None:
+    """The thesis is on the screen, but for its last line, before the teacher has ended it."""
+    held = threading.Event()
+    thesis = "THESIS: " + " ".join(f"Reason {number} is a good one, since it has been tried." for number in range(8))
+    server.respond = lambda request: (
+        Reply(thesis, held=held) if "Your part is the thesis" in request.user_text else good_answer(request)
+    )
+    terminal = Terminal(console, "ask", QUERY, *endpoint(server))
+    terminal.wait_for("Reason 5 is a good one")
+    assert not held.is_set()
+    assert "ANTITHESIS" not in terminal.text
+    held.set()
+    terminal.wait_for("ANSWER")
+    assert terminal.wait_for_end() == ExitCode.DONE
+    assert terminal.text.count("Reason 5") == 1
+    terminal.close()
+
+
+def test_a_second_ctrl_c_ends_at_once_and_leaves_no_process(console: Console) -> None:
+    """Kimi is deaf to SIGTERM, so the first Ctrl+C takes its time."""
+    console.environment |= {"KIMI_FAKE_BEHAVIOUR": "stubborn", "KIMI_FAKE_CALLS": str(console.folder / "calls")}
+    terminal = Terminal(console, *COUNCIL)
+    terminal.wait_for("thesis")
+    deadline = time.monotonic() + PATIENCE
+    while not (console.folder / "calls").exists():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    terminal.press("\x03")
+    terminal.wait_for("Ctrl+C again ends it at once")
+    terminal.press("\x03")
+    assert terminal.wait_for_end() == ExitCode.INTERRUPTED
+    assert "Stopped." not in terminal.text  # the end of the first one was not waited for
+    terminal.close()
+    console.wait_until_quiet()
 
 
 def test_what_a_killed_question_left_is_put_away_by_the_next(console: Console) -> None:

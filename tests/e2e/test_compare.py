@@ -8,9 +8,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.e2e.test_console import Terminal
 from tests.fakes.adapters import make_adapter
 from tests.fakes.console import FAST, Console
+from tests.fakes.terminal import Terminal
 
 
 @pytest.fixture

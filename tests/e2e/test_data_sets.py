@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -61,7 +62,7 @@ def test_the_guides_conversion_is_the_command(console: Console) -> None:
 
 def test_rows_that_the_student_cannot_read_are_refused(console: Console) -> None:
     arguments = ("samples.jsonl", "data/x.jsonl", "--template", "chatml", "--model", "thinker", "--verify")
-    make_tiny_model(console.folder / "thinker", thinking=True)
+    (make_tiny_model(console.folder / "thinker", thinking=True) / "model.safetensors").unlink()  # not needed for this
     result = console.run("convert", *arguments)
     assert result.returncode == ExitCode.FAILED
     assert "6 of 6 rows: each ends with '<|im_end|>'" in result.stderr
@@ -103,7 +104,7 @@ def test_the_guides_data_set_is_the_command(console: Console) -> None:
 
 def test_a_data_set_on_the_hub(console: Console) -> None:
     with hub() as stand_in:
-        console.environment |= {"HF_ENDPOINT": stand_in.url, "HF_TOKEN": TOKEN, "HF_HUB_DISABLE_XET": "1"}
+        console.environment |= {"HF_ENDPOINT": stand_in.url, "HF_TOKEN": TOKEN}
         command = ("dataset", "samples.jsonl", "m.parquet", "--format", "messages", "--valid", "0.2")
         done = console.run(*command, "--push-to-hub", "me/set", "--license", "mit")
         assert done.returncode == ExitCode.DONE, done.stderr
@@ -118,6 +119,21 @@ def test_a_data_set_on_the_hub(console: Console) -> None:
         assert (refused.returncode, refused.stdout) == (ExitCode.NOT_READY, "")
         assert "may not write there (403)" in refused.stderr
     assert TOKEN not in done.stdout + done.stderr + refused.stderr
+
+
+def test_ctrl_c_ends_an_upload_at_once_and_keeps_the_files(console: Console) -> None:
+    with hub() as stand_in:
+        console.environment |= {"HF_ENDPOINT": stand_in.url, "HF_TOKEN": TOKEN}
+        stand_in.silent = "PUT /storage"
+        arguments = ("samples.jsonl", "stopped.parquet", "--format", "messages", "--valid", "0.2")
+        process = console.start("dataset", *arguments, "--push-to-hub", "me/stopped")
+        assert stand_in.asked_in_vain.wait(PATIENCE)
+        process.send_signal(signal.SIGINT)
+        assert process.wait(PATIENCE) == ExitCode.INTERRUPTED  # the stand-in stays silent till the end
+    said = (console.folder / "output.txt").read_text()
+    assert said.strip().endswith("Stopped. The files lie here; the same command pushes them again.")
+    assert (console.folder / "stopped.parquet").is_file()
+    assert (console.folder / "stopped.valid.parquet").is_file()
 
 
 def test_a_full_disk(console: Console) -> None:

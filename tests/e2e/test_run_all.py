@@ -150,6 +150,28 @@ def test_a_dry_run_changes_nothing_and_tells_what_is_done(console: Console) -> N
     assert "generate: done already, 3 of 3 samples are there" in later.stdout
 
 
+def test_what_was_converted_by_itself_is_not_converted_again(console: Console) -> None:
+    """Whoever converted: what counts is that the rows are those that this run would make."""
+
+    def planned() -> str:
+        return console.run(*console.run_all("--limit", "2", "--dry-run")).stdout
+
+    rows = console.folder / "artifacts" / "data" / "hegelion_scu_ready.jsonl"
+    student = ("--model", str(console.student))
+    assert console.run("generate", "--dataset", "bundled", "--limit", "2").returncode == ExitCode.DONE
+    assert console.run("convert", str(console.samples), "elsewhere.jsonl", *student).returncode == ExitCode.DONE
+    assert "convert: to do" in planned()
+    assert sorted(path.name for path in console.folder.glob(".*")) == []
+    assert console.run("convert", str(console.samples), str(rows), *student).returncode == ExitCode.DONE
+    assert "convert: done already, done before, and its inputs have not changed" in planned()
+    lone = console.run("convert", *student)  # the stage of another run
+    assert "convert: skipped" in lone.stdout
+    assert "2 training rows (student)" in lone.stdout
+    with rows.open("a") as file:
+        file.write("\n")
+    assert "convert: to do" in planned()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_stops_cleanly_and_the_same_command_goes_on(console: Console, number: signal.Signals) -> None:
     console.environment["KIMI_FAKE_SECONDS"] = "0.2"

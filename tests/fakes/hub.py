@@ -35,6 +35,11 @@ class Hub:
     repositories: dict[str, Repository] = field(default_factory=dict)
     fail: dict[str, int] = field(default_factory=dict)
     """Word in a path to the status with which a request for it is refused."""
+    silent: str = ""
+    """Word in a path; a request for it is read and never answered."""
+    asked_in_vain: threading.Event = field(default_factory=threading.Event)
+    """Set by a request that is not answered."""
+    end: threading.Event = field(default_factory=threading.Event)
     large: str = ".parquet"
     """Files with this end go to large-file storage."""
     requests: list[str] = field(default_factory=list)
@@ -56,6 +61,7 @@ def hub() -> Iterator[Hub]:
     try:
         yield state
     finally:
+        state.end.set()
         server.shutdown()
         server.server_close()
         thread.join()
@@ -92,10 +98,8 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, body: bytes) -> None:
         self.hub.requests.append(f"{self.command} {self.path}")
-        for word, status in self.hub.fail.items():
-            if word in f"{self.command} {self.path}":
-                self._send(status, {"error": f"refused, whatever {self.headers.get('Authorization')} may say"})
-                return
+        if self._fails(f"{self.command} {self.path}"):
+            return
         if not self.path.startswith("/storage/") and self.headers.get("Authorization") != f"Bearer {TOKEN}":
             self._send(401, {"error": "Invalid username or password."})
             return
@@ -115,6 +119,18 @@ class _Handler(BaseHTTPRequestHandler):
             self._resolve(path.removeprefix("/datasets/"))
         else:
             self._send(404, {"error": "no such path"})
+
+    def _fails(self, request: str) -> bool:
+        """Whether the request was left without an answer, or refused."""
+        if self.hub.silent and self.hub.silent in request:
+            self.hub.asked_in_vain.set()
+            self.hub.end.wait()
+            return True
+        for word, status in self.hub.fail.items():
+            if word in request:
+                self._send(status, {"error": f"refused, whatever {self.headers.get('Authorization')} may say"})
+                return True
+        return False
 
     def _create(self, wanted: dict[str, object]) -> None:
         name = f"{wanted.get('organization') or 'me'}/{wanted['name']}"

@@ -43,6 +43,8 @@ class Reply:
     reasoning_field: str = "reasoning_content"
     usage: bool = True
     """Whether tokens are counted."""
+    held: threading.Event | None = field(default=None, compare=False)
+    """The words are sent; that they have ended is said when this is set."""
     done: Literal["done", "closed", "open"] = "done"
     """After the last piece: ``[DONE]``; the end of the body without it; or a connection that is left open."""
 
@@ -278,6 +280,8 @@ class _Handler(BaseHTTPRequestHandler):
     def _stream(self, action: Reply | ToolCall | Cut) -> None:
         self._begin("text/event-stream")
         for chunk in _chunks(action):
+            if isinstance(action, Reply) and action.held and _ends(chunk):
+                action.held.wait(60)
             self._chunk(f"data: {json.dumps(chunk)}\n\n".encode())
             if isinstance(action, Reply) and action.pause:
                 self.server.model.closing.wait(action.pause)
@@ -328,6 +332,11 @@ def _chunks(action: Reply | ToolCall | Cut) -> Iterator[Json]:
         yield chunk({}, action.finish)
         if action.usage:
             yield {**_HEAD, "object": "chat.completion.chunk", "choices": [], "usage": _usage(action.text)}
+
+
+def _ends(chunk: Json) -> bool:
+    choices = chunk["choices"]
+    return isinstance(choices, list) and any(choice["finish_reason"] for choice in choices)
 
 
 def _completion(action: Reply | ToolCall | Cut) -> Json:

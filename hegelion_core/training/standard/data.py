@@ -9,12 +9,13 @@ is left out here, and every row is encoded as mlx-lm will do it, to see. What ``
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from hegelion_core import workspace
+from hegelion_core.conversion.lengths import first_of
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.batching import Row
 
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
     from hegelion_core.training.lora import LoraShape
 
 CONFIG = "config.yaml"
-Say = Callable[[str], None]
 
 
 class TextTokenizer(Protocol):
@@ -44,8 +44,8 @@ class Prepared:
 
     train: int
     valid: int
-    too_long: int
-    """Rows that were left out, since mlx-lm would cut off their ends."""
+    too_long: tuple[int, ...]
+    """Lines of rows that were left out, since mlx-lm would cut off their ends."""
     different: int
     """Rows that mlx-lm encodes otherwise than this product, by a begin or end token that it adds."""
 
@@ -59,7 +59,8 @@ def prepare(
         OSError: they cannot be written.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    too_long = different = 0
+    different = 0
+    too_long: list[int] = []
     counts: list[int] = []
     for name, rows in (("train", train), ("valid", valid)):
         encoded = [
@@ -67,7 +68,7 @@ def prepare(
         ]
         fitting = sorted(((len(ids), i) for i, (_, ids) in enumerate(encoded) if len(ids) <= max_seq_length))
         texts = [encoded[i] for _, i in fitting]
-        too_long += len(rows) - len(texts)
+        too_long += [row.line for row, (_, ids) in zip(rows, encoded, strict=True) if len(ids) > max_seq_length]
         different += sum(mlx_ids(text, tokenizer) != ids for text, ids in texts)
         path, lines = folder / f"{name}.jsonl", [json.dumps({"text": text}, ensure_ascii=False) for text, _ in texts]
         if lines:
@@ -75,7 +76,7 @@ def prepare(
         else:
             path.unlink(missing_ok=True)
         counts.append(len(lines))
-    return Prepared(counts[0], counts[1], too_long, different)
+    return Prepared(counts[0], counts[1], tuple(sorted(too_long)), different)
 
 
 def mlx_ids(text: str, tokenizer: TextTokenizer) -> list[int]:
@@ -133,10 +134,21 @@ def write_config(
     workspace.replace(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n")
 
 
-def tell(prepared: Prepared, folder: Path, max_seq_length: int, say: Say) -> None:
-    """Say what was written and how to use it, and what of it is not as it should be."""
-    say(f"{folder}: {prepared.train} rows, {prepared.valid} for validation, for mlx_lm.lora -c {folder / CONFIG}")
-    if prepared.too_long:
-        say(f"  {prepared.too_long} rows over {max_seq_length} tokens are left out: mlx-lm would cut off their ends.")
+def words(prepared: Prepared, folder: Path) -> list[str]:
+    """What was written and how to use it, and what of it is not as it should be."""
+    use = f", for mlx_lm.lora -c {folder / CONFIG}" if prepared.train else ""
+    said = [f"{folder}: {prepared.train} rows, {prepared.valid} for validation{use}"]
     if prepared.different:
-        say(f"  {prepared.different} rows get a begin or end token from mlx-lm that they do not have here.")
+        said.append(f"  {prepared.different} rows get a begin or end token from mlx-lm that they do not have here.")
+    return said
+
+
+def left_out(prepared: Prepared, folder: Path, max_seq_length: int) -> str:
+    """What a person should know of the rows that were left out, or nothing."""
+    if not prepared.too_long:
+        return ""
+    which = f"{len(prepared.too_long)} rows of more than {max_seq_length} tokens ({first_of(prepared.too_long)})"
+    return (
+        f"{folder}: {which} are left out, since mlx-lm would cut off their ends"
+        f"{'' if prepared.train else '; no row is left to train on by hand'}. Give a larger --max-seq-length."
+    )

@@ -67,6 +67,9 @@ def work(worker: Worker) -> None:
     folder = loading.locate(settings.model, worker.workspace.models, worker.report_download)
     student = loading.load(folder)
     data = encode_data(path, rows, student.tokenizer, settings)
+    for said in data.unfit(settings.max_seq_length):
+        listener.say(said)
+        worker.report(events.NoticePosted(text=said, level="warning"))
     shape = add_lora(student.model, settings)
     training = StandardTraining(
         student.model,
@@ -87,7 +90,11 @@ def work(worker: Worker) -> None:
         mlx_data.write_config(place, by_hand, settings, folder, max(1, batch_size), shape)
     except OSError as error:
         raise explain(error) from None
-    mlx_data.tell(prepared, place, settings.max_seq_length, listener.say)
+    for said in mlx_data.words(prepared, place):
+        listener.say(said)
+    if said := mlx_data.left_out(prepared, place, settings.max_seq_length):
+        listener.say(said)
+        worker.report(events.NoticePosted(text=said, level="warning"))
     training.resume()
     trainable = sum(tensor.size for tensor in lora_weights(student.model).values())
     _announce(listener, training, data, trainable, device_name(mx.default_device() == mx.cpu))

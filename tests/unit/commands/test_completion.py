@@ -31,6 +31,10 @@ def complete(line: str, shell: str = "bash") -> list[str]:
         ("hegelion-console ex", ["plain,export"]),
         ("hegelion-console runs re", ["plain,remove"]),
         ("hegelion-console train --max-s", ["plain,--max-seq-length"]),
+        ("hegelion-console train --max_s", ["plain,--max_seq_length"]),
+        ("hegelion-console train --batch_", ["plain,--batch_size"]),
+        ("hegelion-console train --scu_law pub", ["plain,published"]),
+        ("hegelion-console train --batch_size 4 --lora_r", ["plain,--lora_rank"]),
         ("hegelion-console dataset in out --format al", ["plain,alpaca"]),
         ("hegelion-console generate --council de", ["plain,debate"]),
         ("hegelion-console --run-all --teacher kimi-l", ["plain,kimi-legacy"]),
@@ -50,6 +54,14 @@ def test_zsh_and_fish_are_told_what_a_command_does() -> None:
     assert complete("hegelion-console qual", "zsh")[:2] == ["plain", "quality"]
     assert complete("hegelion-console qual", "zsh")[2].startswith("Report on a whole sample file")
     assert any("Report on a whole sample file" in line for line in complete("hegelion-console qual", "fish"))
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_a_flag_goes_on_in_the_spelling_in_which_it_was_begun(shell: str) -> None:
+    dashed, underscored = ("\n".join(complete(f"hegelion-console train --lora{sign}", shell)) for sign in ("-", "_"))
+    for name in ("layers", "rank", "alpha", "dropout"):
+        assert f"--lora-{name}" in dashed
+        assert f"--lora_{name}" in underscored
 
 
 def test_a_commands_name_is_completed_without_loading_it() -> None:

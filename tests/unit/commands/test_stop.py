@@ -71,8 +71,23 @@ def test_a_core_that_does_not_answer_is_named(place: Workspace, capsys: Capture)
     assert f"kill {os.getpid()}" in told
 
 
-def test_the_demo_is_not_stopped_unasked_but_named(place: Workspace, capsys: Capture) -> None:
+@pytest.mark.parametrize("what", [(), ("train",), ("generate",)])
+def test_the_demo_is_not_stopped_unasked_but_named(
+    place: Workspace, capsys: Capture, what: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
     lock = CoreLock(Workspace(place.root, demo=True))
-    assert call(place) == ExitCode.DONE
+    assert call(place, *what) == ExitCode.DONE
+    told = f"The demo is open. To stop that: hegelion-console stop --demo --workspace {place.root}"
+    assert capsys.readouterr().out == f"Nothing runs.\n{told}\n"
+    monkeypatch.chdir(place.root)
+    assert run(["stop", *what]) == ExitCode.DONE
+    assert capsys.readouterr().out == "Nothing runs.\nThe demo is open. To stop that: hegelion-console stop --demo\n"
     lock.release()
-    assert capsys.readouterr().out == "Nothing runs. The demo does; to stop it: hegelion-console stop --demo\n"
+
+
+def test_the_real_job_is_named_where_the_demo_was_meant(place: Workspace, capsys: Capture) -> None:
+    lock = CoreLock(place)
+    assert call(place, "train", "--demo") == ExitCode.DONE
+    lock.release()
+    told = f"The real job is open. To stop that: hegelion-console stop --workspace {place.root}"
+    assert capsys.readouterr().out == f"Nothing runs.\n{told}\n"

@@ -21,11 +21,13 @@ OUTPUT = (
 )
 
 
-def make_worker(root: Path, model: str, conversion: ConversionSettings, **arguments: str) -> Worker:
+def make_worker(
+    root: Path, model: str, conversion: ConversionSettings, *, longest: int = 4096, **arguments: str
+) -> Worker:
     settings = Settings(
         generation=GenerationSettings(output=Path("samples.jsonl")),
         conversion=conversion,
-        training=TrainingSettings(model=model),
+        training=TrainingSettings(model=model, max_seq_length=longest),
     )
     job = Job(
         root=str(root),
@@ -51,6 +53,15 @@ def test_the_students_form_and_the_report(tmp_path: Path) -> None:
     assert events.decode((tmp_path / "reports.jsonl").read_bytes()) == events.RowsConverted(
         rows=1, skipped={"broken_line": 1}, path=str(tmp_path / "rows.jsonl"), template="student"
     )
+
+
+def test_rows_that_training_would_cut_are_told_of(tmp_path: Path) -> None:
+    model = make_tiny_model(tmp_path / "student")
+    write_sample(tmp_path / "samples.jsonl")
+    conversion_worker.work(make_worker(tmp_path, str(model), ConversionSettings(output=Path("rows.jsonl")), longest=64))
+    notice, _ = map(events.decode, (tmp_path / "reports.jsonl").read_bytes().splitlines())
+    assert isinstance(notice, events.NoticePosted)
+    assert "1 row is longer than 64 tokens (line 1): training would cut the beginning." in notice.text
 
 
 def test_chatml_needs_no_student_and_arguments_name_other_files(tmp_path: Path) -> None:

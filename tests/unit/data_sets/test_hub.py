@@ -19,7 +19,6 @@ CARD = f"{MARK}\n# Ours\n"
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
     monkeypatch.setenv("HF_TOKEN", TOKEN)
-    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_DISABLE_XET", True)
     with hub() as state:
         yield state
 
@@ -106,6 +105,36 @@ def test_a_hub_that_refuses(
     assert refused.value.exit_code == code
     assert "same command" in str(refused.value)
     assert TOKEN not in str(refused.value)
+
+
+@pytest.mark.parametrize("place", ["GET /api/datasets", "repos/create", "preupload", "PUT /storage", "/commit/"])
+def test_a_hub_that_never_answers_is_left(
+    stand_in: Hub, files: dict[str, Path], place: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ours, "SILENCE", 0.2)
+    monkeypatch.setattr(ours, "TIMEOUT", 0.2)
+    stand_in.silent = place
+    with pytest.raises(UserError, match="The hub does not answer") as left:
+        push(stand_in, files)
+    assert left.value.exit_code == ExitCode.NOT_READY
+    assert "same command" in str(left.value)
+    assert sum(place in request for request in stand_in.requests) == 1  # and it is not asked again and again
+
+
+def test_a_hub_that_is_busy_for_an_hour_is_not_waited_for(stand_in: Hub, files: dict[str, Path]) -> None:
+    stand_in.fail["PUT /storage"] = 429
+    with pytest.raises(UserError, match="too many requests") as refused:
+        push(stand_in, files)
+    assert refused.value.exit_code == ExitCode.COME_BACK_LATER
+    assert len([request for request in stand_in.requests if "PUT /storage" in request]) == 1
+
+
+def test_the_hubs_client_is_afterwards_as_it_was(stand_in: Hub, files: dict[str, Path]) -> None:
+    from huggingface_hub import constants, get_session
+
+    push(stand_in, files)
+    assert not constants.HF_HUB_DISABLE_XET
+    assert get_session().timeout.read is None
 
 
 def test_a_wrong_token(stand_in: Hub, files: dict[str, Path], monkeypatch: pytest.MonkeyPatch) -> None:

@@ -90,6 +90,9 @@ class ScriptedTeacher:
         if self.doubts:
             raise self.doubts.pop(0)
 
+    def read_growing(self, folder: Path) -> str:
+        return ""
+
     def read_answer(self, folder: Path) -> Answer | None:
         out = folder / "out"
         text = out.read_text() if out.exists() else ""

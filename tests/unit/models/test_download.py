@@ -209,6 +209,23 @@ def test_a_model_is_fetched_once_and_then_serves_without_the_hub(
     assert here.fetch() == []
 
 
+def test_a_tokenizer_is_fetched_without_the_weights_and_a_model_goes_on_from_it(hub: Hub, here: Here) -> None:
+    told: list[tuple[int, int | None]] = []
+    found = loading.locate_tokenizer("owner/name", here.models, lambda _, done, total: told.append((done, total)))
+    light = [name for name in WANTED if name != WEIGHTS]
+    assert found == here.folder
+    assert sorted(path.name for path in found.iterdir()) == light
+    assert [name for name, _ in hub.asked] == light
+    assert told[-1] == (SIZE - len(CONTENT[WEIGHTS]),) * 2
+    hub.tokens.clear()
+    assert loading.locate_tokenizer("owner/name", here.models) == found
+    assert hub.tokens == set()  # nobody was asked
+    assert loading.find("owner/name", here.models) is None  # for a training there is something to do
+    hub.asked.clear()
+    here.fetch()
+    assert [name for name, _ in hub.asked] == [WEIGHTS]
+
+
 def test_a_killed_download_goes_on_where_it_was(hub: Hub, here: Here) -> None:
     hub.script = ["stall"]
     environ = {**os.environ, "HF_ENDPOINT": hub.url, "HF_HOME": str(here.models / "home"), "HF_HUB_OFFLINE": "0"}

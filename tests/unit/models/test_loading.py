@@ -144,3 +144,11 @@ def test_an_adapter_of_another_model_is_said(tiny: Path, tmp_path: Path) -> None
     for folder in (adapter(tmp_path / "other", width=32), tmp_path / "none"):
         with pytest.raises(UserError, match="not an adapter for this model"):
             loading.apply_adapter(loaded.model, folder)
+
+
+def test_a_tokenizer_needs_no_weights(tiny: Path, tmp_path: Path) -> None:
+    (tiny / "model.safetensors").unlink()
+    assert loading.locate_tokenizer(str(tiny), tmp_path) == tiny.resolve()
+    (tiny / "tokenizer.json").unlink()
+    with pytest.raises(UserError, match="it lacks a tokenizer"):
+        loading.locate_tokenizer(str(tiny), tmp_path)

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from hegelion_core.dialectic.steps import Step
 from hegelion_core.dialectic.turns import TURNS, budgets
 from hegelion_core.settings import Settings
 from hegelion_core.spool import follow
@@ -69,6 +70,23 @@ def test_calls_go_through_their_turns_in_one_batch(engine: local_engine.Engine, 
         assert 0 < written <= TOKENS
         assert str(done["text"]).startswith("<thought>\n**THESIS**: ")
     assert steps <= 3 * sum(budgets(TOKENS).values())
+
+
+def test_a_step_can_be_read_while_it_grows(engine: local_engine.Engine, teacher: LocalTeacher, tmp_path: Path) -> None:
+    folder = put(tmp_path, "call.01")
+    call = Call(call_id="call.01", prompt_id="p", query="Is it so?", instance=1, step=Step(role="synthesis"))
+    assert teacher.read_growing(folder) == ""
+    engine.admit(call, folder)
+    seen = []
+    while engine.folders:
+        engine.step()
+        engine.tell()
+        seen.append(teacher.read_growing(folder))
+    assert seen[0].startswith("SYNTHESIS: Both are right in part:")
+    assert len(set(seen)) > 2
+    assert "\nANSWER: On balance," in seen[-1]
+    assert str(lines(folder)[-1]["text"]).startswith(seen[0].partition(":")[0])
+    engine.cancel(folder)
 
 
 def test_a_call_that_is_cancelled_makes_room(engine: local_engine.Engine, tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ from mlx.nn.layers.base import Module
 from mlx.nn.layers.normalization import RMSNorm
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.events import NoticePosted
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training.batching import read_rows
 from hegelion_core.training.lora import add_lora
@@ -65,6 +66,30 @@ def test_one_row_is_trained_on_without_validation(tmp_path: Path, capsys: pytest
     assert "The adapter is that of the last step, 4: there was no validation." in said
     assert len(metrics(training.folder)) == 4
     assert (training.adapter / "adapters.safetensors").exists()
+
+
+def test_rows_that_do_not_fit_are_counted_named_and_told_what_to_do(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    long = "Why? " + "Because. " * 20
+    rows = [("Why? Because.", 4), (long, 4), ("Why?", 4), (long + "So.", len(long))] * 2
+    data.write_text("".join(json.dumps({"text": text, "answer_start": start}) + "\n" for text, start in rows))
+    training = Here(tmp_path / "run", make_tiny_model(tmp_path / "student"), data)
+    training.train(iters=1, max_seq_length=40)
+    told = [event.text for event in training.reported() if isinstance(event, NoticePosted)]
+    assert told == [
+        "4 of 8 rows are longer than 40 tokens (lines 2, 4, 6, ...): they lose their beginning, 2 of them part of the"
+        " answer. If memory allows: --max-seq-length 188.",
+        "2 of 8 rows have no supervised token (lines 3, 7) and are left out: see their answer_start, or convert the"
+        " samples again.",
+    ]
+
+
+def test_if_no_row_is_left_that_is_one_error(tmp_path: Path) -> None:
+    data = tmp_path / "rows.jsonl"
+    data.write_text('{"text": "Why?", "answer_start": 4}\n' * 3)
+    with pytest.raises(UserError, match="none of its 3 rows has a supervised token") as caught:
+        Here(tmp_path / "run", make_tiny_model(tmp_path / "student"), data).train(iters=1)
+    assert caught.value.exit_code == ExitCode.USAGE
 
 
 class NoLinears(Module):

@@ -92,14 +92,17 @@ def test_a_split_holds_out_the_share_at_least_one_and_follows_the_seed_alone() -
 
 
 def test_a_long_row_loses_its_beginning_but_not_its_first_and_end_token() -> None:
-    encoded = encode_rows([Row("1", "<prompt>answer.", 8)], by_character, 10)
+    encoded = encode_rows([Row("1", "<prompt>answer.", 8, 5)], by_character, 10)
     (row,) = encoded.rows
     assert bytes(row.ids.tolist()) == b"<t>answer."
-    assert (row.start, encoded.cut, encoded.skipped) == (3, 1, 0)
+    assert (row.start, encoded.cut, encoded.skipped) == (3, (5,), ())
+    assert (encoded.answers_cut, encoded.longest) == (0, 15)
+    assert encode_rows([Row("1", "<prompt>answer.", 8, 5)], by_character, 8).answers_cut == 0
+    assert encode_rows([Row("1", "<prompt>answer.", 8, 5)], by_character, 7).answers_cut == 1
 
 
 def test_rows_without_a_supervised_token_are_counted() -> None:
-    rows = [Row("1", "prompt", 6), Row("2", "x"), Row("3", ""), Row("4", "ok")]
+    rows = [Row("1", "prompt", 6, 1), Row("2", "x", 0, 2), Row("3", "", 0, 3), Row("4", "ok", 0, 4)]
     encoded = encode_rows(rows, by_character, 100)
-    assert (len(encoded.rows), encoded.skipped, encoded.cut) == (1, 3, 0)
+    assert (len(encoded.rows), encoded.skipped, encoded.cut) == (1, (1, 2, 3), ())
     assert encoded.supervised == 1  # the first token has no context to be predicted from

@@ -13,7 +13,7 @@ from mlx_lm.utils import load_tokenizer
 from hegelion_core.conversion.rendering import student_format
 from hegelion_core.dialectic.sample import Sample, SampleTrace
 from hegelion_core.training.batching import Row
-from hegelion_core.training.standard.data import Prepared, prepare
+from hegelion_core.training.standard.data import Prepared, left_out, prepare, words
 from tests.fakes.tiny_model import CHATML, make_tiny_model
 
 THESIS, ANTITHESIS, SYNTHESIS = "Cities should ban cars.", "People need them.", "Ban them where trams run."
@@ -51,7 +51,7 @@ def rows_of(folder: Path) -> list[Row]:
 def test_mlx_lm_makes_the_same_ids(tmp_path: Path, kind: str) -> None:
     folder = student(tmp_path, kind)
     tokenizer, rows = load_tokenizer(folder), rows_of(folder)
-    assert prepare(tmp_path / "mlx", rows[:2], rows[2:], tokenizer, 4096) == Prepared(2, 1, 0, 0)
+    assert prepare(tmp_path / "mlx", rows[:2], rows[2:], tokenizer, 4096) == Prepared(2, 1, (), 0)
     train, valid, test = load_local_dataset(tmp_path / "mlx", tokenizer, types.SimpleNamespace())
     assert (len(train), len(valid), len(test)) == (2, 1, 0)
     made = [train.process(train[i])[0] for i in range(2)] + [valid.process(valid[0])[0]]
@@ -85,11 +85,23 @@ def test_an_end_token_that_is_not_the_tokenizers_is_counted(tmp_path: Path) -> N
 
 def test_rows_are_sorted_long_ones_left_out_and_an_old_file_goes(tmp_path: Path) -> None:
     tokenizer = load_tokenizer(student(tmp_path, "plain"))
-    rows = [Row(str(n), "x" * n + "<|im_end|>") for n in (30, 10, 50, 20)]
+    rows = [Row(str(n), "x" * n + "<|im_end|>", 0, line) for line, n in enumerate((30, 10, 50, 20), start=1)]
     mlx = tmp_path / "mlx"
     prepare(mlx, rows, rows[:1], tokenizer, 100)
     assert (mlx / "valid.jsonl").exists()
-    assert prepare(mlx, rows, [], tokenizer, 31) == Prepared(3, 0, 1, 0)
+    prepared = prepare(mlx, rows, [], tokenizer, 31)
+    assert prepared == Prepared(3, 0, (3,), 0)
+    assert "1 rows of more than 31 tokens (line 3) are left out" in left_out(prepared, mlx, 31)
     lengths = [len(json.loads(line)["text"]) - len("<|im_end|>") for line in (mlx / "train.jsonl").open()]
     assert lengths == [10, 20, 30]
     assert not (mlx / "valid.jsonl").exists()
+
+
+def test_if_no_row_fits_it_says_so_and_names_no_command(tmp_path: Path) -> None:
+    tokenizer = load_tokenizer(student(tmp_path, "plain"))
+    rows = [Row(str(n), "x" * 30 + "<|im_end|>", 0, n) for n in range(1, 6)]
+    prepared = prepare(tmp_path / "mlx", rows, [], tokenizer, 20)
+    assert prepared == Prepared(0, 0, (1, 2, 3, 4, 5), 0)
+    assert "(lines 1, 2, 3, ...)" in left_out(prepared, tmp_path, 20)
+    assert "no row is left" in left_out(prepared, tmp_path, 20)
+    assert "mlx_lm.lora" not in "".join(words(prepared, tmp_path))
