@@ -18,7 +18,7 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
 	@echo "make test    lint, types and every test"
-	@echo "make lint    lint and types only"
+	@echo "make lint    lint, types, and the dependencies' licences and known vulnerabilities"
 	@echo "make screens  the dumps and pictures that tests/tui/test_screens.py compares with, anew; look at the difference"
 	@echo "make pictures the pictures of docs/console.md, from the recorded run"
 	@echo "make docs    docs/settings-reference.md, from the code"
@@ -38,6 +38,7 @@ lint: .venv/.test
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.dependencies
 
 format: .venv/.test
 	$(BIN)/ruff check --fix .

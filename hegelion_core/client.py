@@ -19,6 +19,7 @@ from hegelion_core.event_log import restore
 from hegelion_core.events import AnyEvent, Stage
 from hegelion_core.fold import apply
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import Command, Pointer, Reply, Request, read_pointer
 from hegelion_core.workspace import Workspace
 
@@ -147,7 +148,7 @@ class Client:
             raise UserError("The core is gone.", "Open the console again to go on where it was.")
         try:
             reply = msgspec.json.decode(line, type=Reply)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             raise UserError(
                 "What answers at the core's socket is no core of ours.", f"Remove {self.place.core_pointer}."
             ) from None

@@ -16,6 +16,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 
 Name = Literal["loss", "data_bpt", "param_bpt", "s", "lambda_after"]
 NAMES: tuple[Name, ...] = ("loss", "data_bpt", "param_bpt", "s", "lambda_after")
@@ -270,7 +271,7 @@ class MetricsFile:
         """A line's row; ``None`` for one that is damaged, or not after those before."""
         try:
             row = self._decoder.decode(line)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return None
         if row.step <= self._step:
             return None
@@ -311,6 +312,6 @@ def _last_of(lines: Sequence[bytes]) -> StepRow | None:
     for line in reversed(lines):
         try:
             return msgspec.json.decode(line, type=StepRow)
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             continue
     return None

@@ -20,6 +20,7 @@ from hegelion_core import snapshot
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
 from hegelion_core.fold import apply, fold
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     import asyncio
@@ -63,7 +64,7 @@ class EventReader:
         for line in data.splitlines():
             try:
                 found.append(decode(line))
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 self.damaged += 1
         return found
 

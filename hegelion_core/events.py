@@ -477,7 +477,7 @@ def decode(line: bytes | str) -> AnyEvent:
     An event class of a newer version becomes an ``UnknownEvent``; fields that are not known here are ignored.
 
     Raises:
-        msgspec.DecodeError: the line is not JSON, or not an event.
+        UNREADABLE: the line is not JSON, or not an event.
     """
     try:
         return _decoder.decode(line)

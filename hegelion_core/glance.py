@@ -23,6 +23,7 @@ from hegelion_core.presence import core_of, is_free
 from hegelion_core.pressure import Pressure, read_pressure
 from hegelion_core.process_memory import ChildProcess
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import read_pointer
 from hegelion_core.workspace import RunFolder, Workspace, alive
 
@@ -229,7 +230,7 @@ def _adapter_path(run: RunFolder) -> Path:
     """Where the run's adapter is, or goes."""
     try:
         settings = msgspec.json.decode(run.settings.read_bytes(), type=_Settings)
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError):
+    except (OSError, *UNREADABLE):
         return _ADAPTER_PATH
     return Path(settings.training.adapter_path)
 

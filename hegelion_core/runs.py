@@ -19,6 +19,7 @@ from hegelion_core.event_log import replay
 from hegelion_core.presence import core_of, is_free
 from hegelion_core.redaction import Redactor
 from hegelion_core.run_state import RunState, generation_seconds
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import read_pointer
 from hegelion_core.workspace import RunFolder, Workspace, alive
 
@@ -175,7 +176,7 @@ def settings_of(run: RunFolder) -> dict[str, Setting]:
     """
     try:
         tree = msgspec.json.decode(run.settings.read_bytes(), type=dict[str, dict[str, Setting]])
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (OSError, *UNREADABLE) as error:
         raise UserError(
             f"{run.settings}: cannot be read ({error}).", "The run's other files are as they were."
         ) from None

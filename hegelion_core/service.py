@@ -13,6 +13,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import Command, Pointer, Reply, Request, socket_path
 
 ANSWER_PATIENCE = 5.0
@@ -87,7 +88,7 @@ class Service:
     async def _answer(self, line: bytes) -> Reply:
         try:
             request = msgspec.json.decode(line, type=Request)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             return Reply(0, f"Not a request: {error}.", exit_code=ExitCode.USAGE)
         try:
             await self._do(request)

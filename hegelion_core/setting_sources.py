@@ -40,7 +40,7 @@ def parse(text: str) -> dict[str, object]:
     """
     try:
         return dict(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # also a number or a nesting without end
         raise UserError(f"{SETTINGS_FILE}: not valid TOML: {error}.", "Mend that line.", ExitCode.USAGE) from None
 
 

@@ -17,6 +17,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 
 _TAIL = 256  # bytes before the offset by which the log is known again
 _DECIDING = ("events", "fold", "run_state", "snapshot")
@@ -53,7 +54,7 @@ def save(log: Path, state: RunState, offset: int, damaged: int) -> None:
 
 def load(log: Path) -> tuple[RunState, int, int]:
     """State, offset and damaged lines of the snapshot; those of an empty log where there is none that fits."""
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, *UNREADABLE):
         kept = msgspec.msgpack.decode(_path(log).read_bytes(), type=Snapshot)
         if kept.version == fingerprint() and kept.offset > 0 and _tail(log, kept.offset) == kept.tail:
             return kept.state, kept.offset, kept.damaged

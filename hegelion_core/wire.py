@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core.events import Stage
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import Workspace
 
 MAX_SOCKET_PATH = 100
@@ -79,5 +80,5 @@ def read_pointer(place: Workspace) -> Pointer | None:
     """Where the running core says it is; a core that died may have left it."""
     try:
         return msgspec.json.decode(place.core_pointer.read_bytes(), type=Pointer)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None

@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.run_state import RunState
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder, Workspace
 from hegelion_tui.alerts import Silence, silences
 
@@ -25,7 +26,7 @@ def listen(place: Workspace, state: RunState, now: float) -> tuple[list[Silence]
 
 def silence_timeout(run: RunFolder) -> float:
     """Seconds of silence after which a call of this run is ended; the default where its settings cannot be read."""
-    with contextlib.suppress(OSError, msgspec.DecodeError):
+    with contextlib.suppress(OSError, *UNREADABLE):
         return msgspec.json.decode(run.settings.read_bytes(), type=_Settings).generation.silence_timeout
     return _USUAL
 

@@ -13,6 +13,7 @@ from hegelion_core.commands.options import CONTEXT, DEMO, DRY_RUN, NEW, SET, WOR
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from hegelion_core.run_state import RunState
@@ -109,7 +110,7 @@ def _print(state: RunState, *, as_json: bool) -> None:
         found = msgspec.json.decode(content, type=Evaluation)
     except OSError as error:
         raise explain(error) from None
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         hint = "Evaluate again with --new."
         raise UserError(f"{path}: is damaged ({error}).", hint) from None
     if as_json:

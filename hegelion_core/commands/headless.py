@@ -28,6 +28,7 @@ from hegelion_core.library import open_core
 from hegelion_core.run import find_run
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import ResolvedSettings
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import Workspace
 
 
@@ -156,7 +157,7 @@ def _example(path: Path) -> list[str]:
     """One prompt with both answers; the file may have been moved since."""
     try:
         return example(msgspec.json.decode(path.read_bytes(), type=Evaluation))
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return []
 
 

@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.spool import LineReader
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder
 
 MAX_QUESTION = 8_000
@@ -176,7 +177,7 @@ def read_question(folder: Path, number: int) -> Question | None:
     """What is asked; none if that cannot be read (yet)."""
     try:
         return msgspec.json.decode((place(folder, number) / QUESTION).read_bytes(), type=Question)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 
@@ -236,5 +237,5 @@ def _decoded(lines: Iterable[str]) -> Iterator[AnyLine]:
     for line in lines:
         try:
             yield _decoder.decode(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue  # torn by a full disk; the last line holds the whole answer

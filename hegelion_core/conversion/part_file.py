@@ -19,6 +19,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 SAVE_EVERY = 0.5
 """Seconds between two lines of the journal."""
@@ -86,7 +87,7 @@ class PartFile:
     def marks(self) -> list[Mark]:
         """The journal as far as it is whole."""
         found: list[Mark] = []
-        with contextlib.suppress(FileNotFoundError, msgspec.DecodeError, UnicodeDecodeError):
+        with contextlib.suppress(*UNREADABLE, FileNotFoundError):
             for line in self._journal.read_bytes().splitlines(keepends=True):
                 if not line.endswith(b"\n"):
                     break

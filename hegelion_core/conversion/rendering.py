@@ -28,6 +28,7 @@ from hegelion_core.conversion.splice import SplicedPrompt, literals
 from hegelion_core.dialectic.contract import Accepted
 from hegelion_core.dialectic.parsing import ParsedOutput, parse_output, render_output
 from hegelion_core.dialectic.sample import Sample, SampleTrace
+from hegelion_core.unreadable import UNREADABLE
 
 
 class TrainingRow(msgspec.Struct, frozen=True, kw_only=True):
@@ -163,7 +164,7 @@ def looks_like_rows(path: Path) -> bool:
     with path.open("rb") as file:
         try:
             _row_decoder.decode(file.readline(8 << 20))
-        except (msgspec.DecodeError, UnicodeDecodeError):
+        except UNREADABLE:
             return False
     return True
 

@@ -18,6 +18,7 @@ from hegelion_core.generation.decisions import REJECTED, Decisions, read_decided
 from hegelion_core.generation.sample_rows import MAX_LINE
 from hegelion_core.generation.store import verdict_of
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
+from hegelion_core.unreadable import UNREADABLE
 
 LOGGED_LINES = 100
 """Skipped lines that the log names one by one; the others are only counted."""
@@ -99,7 +100,7 @@ class RowMaker:
             self._skip(number, fault.reason, fault.detail)
         except msgspec.ValidationError as error:
             self._skip(number, "not_a_sample", str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except UNREADABLE as error:
             self._skip(number, "broken_line" if line.endswith(b"\n") else "torn_last_line", str(error))
         else:
             self._seen.add(prompt)
@@ -119,7 +120,7 @@ class RowMaker:
                 return int(known.prompt_id[2:], 16), accepted
             try:
                 sample, by_hand = read_undecided(line)
-            except (SampleFault, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            except (*UNREADABLE, SampleFault):
                 self.judged.append((name, UNUSABLE))
                 raise
             self.judged.append((name, verdict_of(line, sample, by_hand)))

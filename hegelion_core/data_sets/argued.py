@@ -13,6 +13,7 @@ from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.dialectic.parsing import SECTIONS, SampleFault, clean, parse_output
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.generation.decisions import Standing, read_decided
+from hegelion_core.unreadable import UNREADABLE
 
 BOM = b"\xef\xbb\xbf"
 _PARTS = ("query", *SECTIONS)
@@ -74,8 +75,7 @@ def read_argued(line: bytes, stands: Standing | None = None) -> Argued:
         stands: what was decided on it by hand.
 
     Raises:
-        msgspec.DecodeError: no JSON.
-        UnicodeDecodeError: not UTF-8.
+        UNREADABLE: no JSON.
         SampleFault: it holds no such thing; the reason is what is counted.
     """
     row = _fields(msgspec.json.decode(line.removeprefix(BOM)))
@@ -99,7 +99,7 @@ def open_question(line: bytes) -> str:
         if isinstance(row.get("output"), str):
             return "\n\n".join(text for name in ("instruction", "input") if (text := _text(row, name)).strip())
         return _conversation(row)[1]
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
+    except (*UNREADABLE, SampleFault):
         return ""
 
 

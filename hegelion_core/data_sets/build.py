@@ -22,6 +22,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import Decisions
 from hegelion_core.generation.sample_rows import MAX_LINE, THROUGH, bounded_lines, open_samples
+from hegelion_core.unreadable import UNREADABLE
 
 _KINDS = (
     (b"PAR1", "a Parquet file"),
@@ -124,7 +125,7 @@ def _read(line: bytes, decisions: Decisions) -> Argued:
         return read_argued(line, decisions.of(verdicts.digest(line)) if decisions else None)
     except msgspec.ValidationError as error:
         raise SampleFault("wrong_types", str(error)) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise SampleFault(_broken(line), str(error)) from None
 
 

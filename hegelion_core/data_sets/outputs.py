@@ -22,6 +22,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.data_sets.rows import ROWS, Row
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
     from pyarrow import DataType, Schema
@@ -241,7 +242,7 @@ def _is_ours(path: Path) -> bool:
 def _writes(kind: type[msgspec.Struct], line: bytes) -> bool:
     try:
         return msgspec.json.encode(msgspec.json.decode(line, type=kind)) == line
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return False
 
 

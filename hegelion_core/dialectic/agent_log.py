@@ -83,8 +83,7 @@ def decode_entry(line: bytes) -> AgentEntry:
     ``thesis``, ``antithesis``, ``synthesis``) is left out.
 
     Raises:
-        msgspec.DecodeError: not JSON, or no object with those four texts.
-        UnicodeDecodeError: not UTF-8.
+        UNREADABLE: not JSON, or no object with those four texts.
     """
     row = _decoder.decode(line)
     return AgentEntry(

@@ -12,6 +12,7 @@ import msgspec
 
 from hegelion_core.dialectic.agent_log import Judgement
 from hegelion_core.dialectic.parsing import SampleFault
+from hegelion_core.unreadable import UNREADABLE
 
 MAX_SCORE = 10.0
 
@@ -143,7 +144,7 @@ def _from_json(text: str) -> Judgement | None:
     inside = fenced[1] if fenced else text[text.find("{") : text.rfind("}") + 1]
     try:
         row = msgspec.json.decode(inside, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeEncodeError, RecursionError):
+    except (*UNREADABLE, UnicodeEncodeError):
         return None
     named = {key.strip().lower().replace(" ", "_").replace("-", "_"): value for key, value in row.items()}
     score = _json_score(named)

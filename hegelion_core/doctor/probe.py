@@ -75,7 +75,7 @@ def olmo(spec: str, models: Path) -> Probed:
     try:
         folder = loading.find(spec, models)
         config: object = json.loads((folder / "config.json").read_bytes()) if folder is not None else {}
-    except (UserError, OSError, ValueError):
+    except (UserError, OSError, ValueError, RecursionError):
         config = {}
     if isinstance(config, dict) and config.get("model_type") == "olmo":
         if importlib.util.find_spec("hf_olmo") is not None:

@@ -12,6 +12,7 @@ import msgspec
 from hegelion_core import guard
 from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Level
+from hegelion_core.unreadable import UNREADABLE
 
 NAMES = ("teacher", "student", "hub", "BLAS")
 """What is always told; others may be besides."""
@@ -61,7 +62,7 @@ def finish(process: subprocess.Popen[bytes], seconds: float) -> dict[str, Probed
     for line in said.splitlines():
         try:
             one = msgspec.json.decode(line, type=Probed)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue  # cut, or a library's own words
         found[one.name] = one
     return found

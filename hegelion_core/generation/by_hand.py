@@ -20,6 +20,7 @@ from hegelion_core.generation.decisions import BY_HAND, Action, Decision, Text, 
 from hegelion_core.generation.sample_rows import read_row
 from hegelion_core.generation.store import Rejected, SampleStore
 from hegelion_core.generation.verdicts import Verdict, digest
+from hegelion_core.unreadable import UNREADABLE
 
 
 def check_text(query: str, text: Text) -> SampleFault | None:
@@ -135,7 +136,7 @@ def read_attempt(line: bytes) -> Rejected:
     """
     try:
         return msgspec.json.decode(line, type=Rejected)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         raise UserError("This line is no record of an attempt.", "Choose another one.", ExitCode.USAGE) from None
 
 
@@ -166,7 +167,7 @@ def _as_decided(line: bytes, text: Text | None, *, must: bool) -> Sample | None:
             raise UserError(
                 f"This cannot be read as a sample. {fault.detail}", "Edit it: its four parts can be written by hand."
             ) from None
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         if must:
             raise UserError("This line cannot be read.", "It is no JSON object with the fields of a sample.") from None
     return None

@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.teachers.teacher import ERR, OUT, REQUEST, Call
+from hegelion_core.unreadable import UNREADABLE
 
 _KEPT = 64 * 1024  # bytes of a call's output that are kept
 
@@ -58,7 +59,7 @@ class CallFolders:
         """What a killed core left: each folder, and its call where it can be read."""
         for folder in sorted(self._root.iterdir()) if self._root.exists() else ():
             call = None
-            with contextlib.suppress(OSError, msgspec.DecodeError):
+            with contextlib.suppress(OSError, *UNREADABLE):
                 call = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call)
             yield folder, call
 

@@ -25,6 +25,7 @@ from hegelion_core.generation.decisions import Action, Decision, Text
 from hegelion_core.generation.sample_rows import MAX_LINE, read_row
 from hegelion_core.generation.store import Rejected, SampleStore
 from hegelion_core.generation.verdicts import digest
+from hegelion_core.unreadable import UNREADABLE
 
 View = Literal["samples", "attempts"]
 SHORT = 300
@@ -240,7 +241,7 @@ class Catalogue:
     def _decided(self, line: bytes) -> bytes:
         try:
             return msgspec.json.encode(self.store.decisions.read(line))
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
+        except (*UNREADABLE, SampleFault):
             return line
 
     def _mark(self) -> tuple[int, int, int, int]:
@@ -399,7 +400,7 @@ def _decode(line: bytes) -> tuple[_Row, dict[str, object]]:
     """A line's fields and its metadata; of one that cannot be read, the line itself as its output."""
     try:
         row = _rows.decode(line.removeprefix(b"\xef\xbb\xbf"))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         return _Row(output=line.decode("utf-8", "replace").strip()), {}
     metadata = row.hegelion_trace.get("metadata") if isinstance(row.hegelion_trace, dict) else None
     return row, metadata if isinstance(metadata, dict) else {}
@@ -408,7 +409,7 @@ def _decode(line: bytes) -> tuple[_Row, dict[str, object]]:
 def _attempt(line: bytes) -> Rejected:
     try:
         return msgspec.json.decode(line, type=Rejected)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except UNREADABLE:
         text = line.decode("utf-8", "replace").strip()
         return Rejected(
             at=0.0, prompt_id="", query="", reason="unreadable", detail="", attempt=0, text=text, teacher=""
@@ -428,7 +429,7 @@ def _contract_fault(line: bytes) -> str:
         read_row(line)
     except SampleFault as fault:
         return f"{fault.reason}: {fault.detail}"
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         return str(error)
     return ""
 

@@ -18,6 +18,7 @@ from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.sample_rows import read_row
+from hegelion_core.unreadable import UNREADABLE
 
 Action = Literal["accept", "reject", "edit", "undo"]
 BY_HAND = "by_hand"
@@ -197,7 +198,7 @@ class Decisions:
         try:
             decision = _decoder.decode(line)
             row = bytes.fromhex(decision.row)
-        except (msgspec.DecodeError, UnicodeDecodeError, ValueError, RecursionError):
+        except (*UNREADABLE, ValueError):
             self.foreign += bool(line.strip())
             return
         if len(row) != verdicts.DIGEST or (decision.action == "edit") != (decision.text is not None):

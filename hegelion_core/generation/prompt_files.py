@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 COLUMNS = ("prompt", "instruction", "query", "text")
 """Where a prompt stands in a JSON row: the first of these that is there."""
@@ -66,7 +67,7 @@ def _text_prompt(line: bytes, place: str) -> str:
 def _json_prompt(line: bytes, place: str) -> str:
     try:
         row = msgspec.json.decode(line, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{place}: is not a JSON object ({error}).", "Mend or remove that line.", ExitCode.USAGE
         ) from None

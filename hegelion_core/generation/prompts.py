@@ -6,6 +6,8 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core.errors import UserError
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import replace
 
 
@@ -25,11 +27,15 @@ def read_prompts(path: Path) -> list[Prompt]:
 
     Raises:
         OSError: the file cannot be read.
-        msgspec.DecodeError: a line is no prompt; it is written atomically, so someone changed it.
+        UserError: a line is no prompt; it is written atomically, so someone changed it.
     """
     decoder = msgspec.json.Decoder(Prompt)
-    with open(path, "rb") as file:
-        return [decoder.decode(line) for line in file]
+    try:
+        with open(path, "rb") as file:
+            return [decoder.decode(line) for line in file]
+    except UNREADABLE as error:
+        hint = "Start the run afresh with --new: what was accepted is moved into its folder."
+        raise UserError(f"{path}: a line is no prompt ({error}).", hint) from None
 
 
 def write_prompts(path: Path, prompts: list[Prompt]) -> None:

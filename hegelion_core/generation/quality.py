@@ -26,6 +26,7 @@ from hegelion_core.generation.near_duplicates import Clusters, NearDuplicates
 from hegelion_core.generation.sample_figures import SampleFigures, count, ordered, output_words, shown
 from hegelion_core.generation.sample_rows import MAX_LINE, SampleRows, open_samples
 from hegelion_core.generation.shingles import shingles, words
+from hegelion_core.unreadable import UNREADABLE
 
 PROMPT_SHINGLE, OUTPUT_SHINGLE = 2, 3
 """Words in a shingle. Prompts are short: one changed word would make longer shingles of them all new."""
@@ -103,7 +104,7 @@ def read_not_accepted(path: Path, accepted: int) -> q.NotAccepted:
         for _, _, line in rows.lines():
             try:
                 row = _attempts.decode(line)
-            except (msgspec.DecodeError, UnicodeDecodeError):
+            except UNREADABLE:
                 unreadable += 1
             else:
                 count(counts["failed" if row.kind == "failed" else "rejected"], row.reason)
@@ -162,7 +163,7 @@ class _Assessment:
                 self._refuse(number, fault.reason, fault.detail)
         except msgspec.ValidationError as error:
             self._refuse(number, "not_a_sample", str(error))
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except UNREADABLE as error:
             self.not_json += 1
             self._refuse(number, "broken_line" if whole else "torn_last_line", str(error))
         else:

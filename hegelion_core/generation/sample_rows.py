@@ -10,12 +10,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
-
 from hegelion_core.dialectic.contract import read_sample
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 MAX_LINE = 8 << 20
 """Bytes of a line; a longer one is no sample and is passed over without being held."""
@@ -62,7 +61,7 @@ class SampleRows:
     def sample(self, index: int) -> Sample | None:
         """The sample again; none if someone changed the file meanwhile."""
         self._file.seek(self._offsets[index])
-        with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, SampleFault):
+        with contextlib.suppress(*UNREADABLE, SampleFault):
             return self._read(self._file.readline(MAX_LINE))
         return None
 

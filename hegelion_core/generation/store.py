@@ -28,6 +28,7 @@ from hegelion_core.generation.decisions import Decisions, read_undecided
 from hegelion_core.generation.sample_rows import MAX_LINE
 from hegelion_core.generation.tally import State, Tally
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
+from hegelion_core.unreadable import UNREADABLE
 
 Outcome = Literal["accepted", "duplicate", "full"]
 Kind = Literal["rejected", "failed"]
@@ -255,7 +256,7 @@ class SampleStore:
 def _judge(line: bytes) -> Verdict:
     try:
         return verdict_of(line, *read_undecided(line))
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault):
+    except (*UNREADABLE, SampleFault):
         return UNUSABLE
 
 
@@ -280,7 +281,7 @@ def _count_rejected(path: Path) -> int:
             for line in file:
                 try:
                     count += decoder.decode(line).kind == "rejected"
-                except (msgspec.DecodeError, RecursionError):
+                except UNREADABLE:
                     continue
     return count
 

@@ -98,7 +98,7 @@ def unpermute(rows: mx.array, heads: int) -> mx.array:
 def _is_made(folder: Path) -> bool:
     try:
         config: object = json.loads((folder / "config.json").read_bytes())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and config.get("hegelion_recipe") == RECIPE
 

@@ -21,6 +21,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 Progress = Callable[[str, int, int | None], None]
 """What is downloaded, bytes done, bytes in all where known."""
@@ -144,7 +145,7 @@ def _place(name: str, models: Path) -> Path:
 def _remembered(place: Path) -> Listing | None:
     try:
         return msgspec.json.decode((place / "files.json").read_bytes(), type=Listing)
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
 
 

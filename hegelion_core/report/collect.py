@@ -27,6 +27,7 @@ from hegelion_core.generation.store import SampleStore
 from hegelion_core.redaction import Redactor
 from hegelion_core.report.model import Example, History, Report, Setting
 from hegelion_core.run_state import RunState, generation_seconds
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder, Workspace, alive
 
 EXAMPLES = 4
@@ -112,7 +113,7 @@ def _examples(path: Path | None) -> Iterator[Example]:
         for index in range(max(begin, number * len(store) // EXAMPLES), len(store)):
             begin = index + 1
             if store.state(index) in ("accepted", "accepted by hand", "edited"):
-                with contextlib.suppress(msgspec.DecodeError, UnicodeDecodeError, RecursionError, SampleFault, OSError):
+                with contextlib.suppress(OSError, *UNREADABLE, SampleFault):
                     yield _example(store, index)
                     break
 
@@ -128,7 +129,7 @@ def _example(store: SampleStore, index: int) -> Example:
 def _evaluation(path: Path) -> Evaluation | None:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Evaluation)
-    except (OSError, msgspec.DecodeError, RecursionError):
+    except (OSError, *UNREADABLE):
         return None
 
 

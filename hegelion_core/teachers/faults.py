@@ -17,6 +17,7 @@ from hegelion_core.teachers import kimi_output
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.retry_after import limit_reset, named_wait, retry_after
 from hegelion_core.teachers.teacher import FaultKind, TeacherFault
+from hegelion_core.unreadable import UNREADABLE
 
 LEGACY_TRANSIENT = 75
 """The legacy program's exit code for what may work later."""
@@ -277,7 +278,7 @@ def _said(body: str) -> tuple[str, str]:
     body = body[:_MAX_BODY]
     try:
         found: object = msgspec.json.decode(body.encode("utf-8", "replace"))
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return body, body
     texts = list(_texts(found))
     words = " ".join(text for _, text in texts)

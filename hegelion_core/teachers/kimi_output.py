@@ -13,6 +13,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core.dialectic.steps import holds_label
+from hegelion_core.unreadable import UNREADABLE
 
 Dialect = Literal["kimi-code", "kimi-legacy"]
 LineKind = Literal["version", "text", "tool", "retry", "end", "other"]
@@ -59,7 +60,7 @@ def read_line(line: str) -> OutputLine:
     """Understand a line; whatever is not one of Kimi's objects is ``other``, with the line as its text."""
     try:
         found = _decoder.decode(line)
-    except (msgspec.DecodeError, UnicodeEncodeError):
+    except (*UNREADABLE, UnicodeEncodeError):
         return OutputLine("other", line)
     if found.tool_calls or found.role == "tool":
         return OutputLine("tool", line)

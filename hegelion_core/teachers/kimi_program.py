@@ -131,7 +131,7 @@ def check_login(dialect: Dialect, environment: Mapping[str, str], model: str | N
         configured = tomllib.loads(path.read_text("utf-8"))
     except FileNotFoundError:
         configured = {}
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError):
+    except (OSError, ValueError, RecursionError):  # not UTF-8, not TOML, a number or a nesting without end
         return  # Kimi's own word on it is better than a guess
     if not (configured.get("default_model") or (model and configured.get("models"))):
         raise TeacherFault("not_logged_in", f"{dialect} has no model configured ({path}).", login_hint(dialect))

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.teachers.kimi_output import Dialect
+from hegelion_core.unreadable import UNREADABLE
 
 PREFIX = "hegelion-"
 """How the names of our working folders begin."""
@@ -68,7 +69,7 @@ def read_usage(wire: Iterable[bytes]) -> Usage | None:
     for line in wire:
         try:
             found = _decoder.decode(line)
-        except msgspec.DecodeError:
+        except UNREADABLE:
             continue  # a record of another kind
         summarised |= found.type == "full_compaction.begin" or found.event.type == "full_compaction.begin"
         tokens = found.message.payload.token_usage

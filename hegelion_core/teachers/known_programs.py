@@ -13,6 +13,7 @@ import msgspec
 
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.which_kimi import Kimi
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import replace
 
 MAX_AGE = 24 * 3600.0
@@ -74,7 +75,7 @@ class KnownPrograms:
     def _read(self) -> _Known:
         try:
             return msgspec.json.decode(self._path.read_bytes(), type=_Known)
-        except (OSError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE):
             return _Known()
 
     def _write(self, known: _Known) -> None:

@@ -23,6 +23,7 @@ from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.teachers.teacher import GROWING, OUT, REQUEST, Answer, Call, TeacherFault, TeacherInfo
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder, Workspace
 
 NAME = "local"
@@ -195,7 +196,7 @@ def _parse(line: str) -> _Line | None:
     """A line of ``out``; None for one that was torn by a kill."""
     try:
         return _decoder.decode(line)
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
 
 

@@ -23,6 +23,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import TeacherReady
 from hegelion_core.models import blas, loading
 from hegelion_core.teachers.teacher import GROWING, REQUEST, Call
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.worker import Worker, main
 
 if TYPE_CHECKING:
@@ -200,7 +201,7 @@ def waiting(calls: Path) -> Iterator[tuple[Call, Path]]:
             continue
         try:
             yield msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call), folder
-        except (FileNotFoundError, NotADirectoryError):
+        except (FileNotFoundError, NotADirectoryError, *UNREADABLE):  # gone meanwhile, or none of ours
             continue
 
 

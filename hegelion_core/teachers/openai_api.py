@@ -27,6 +27,7 @@ from hegelion_core.teachers.faults import Advice, HttpError, classify_http
 from hegelion_core.teachers.openai_spool import Spool
 from hegelion_core.teachers.openai_stream import Events, Line
 from hegelion_core.teachers.teacher import OUT, Answer, Call, FaultKind, TeacherFault, TeacherInfo
+from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder, Workspace
 
 if TYPE_CHECKING:  # half a second of imports, which only the core that uses this teacher waits for
@@ -202,7 +203,7 @@ class OpenAITeacher:
             ready.version = answer.headers.get("openai-version", "")
             try:
                 found = msgspec.json.decode(answer.content, type=_Models | list[_Model])
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 pass
             else:
                 listed = found.data if isinstance(found, _Models) else found

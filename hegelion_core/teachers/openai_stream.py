@@ -13,6 +13,7 @@ import msgspec
 
 from hegelion_core.dialectic import prompts
 from hegelion_core.teachers.teacher import Answer, FaultKind, TeacherFault
+from hegelion_core.unreadable import UNREADABLE
 
 MAX_EVENT = 4 << 20
 """Bytes of one event; a piece of text has some hundreds, an answer that was not streamed some thousands."""
@@ -126,7 +127,7 @@ def read_events(found: Iterable[bytes]) -> Line:
     for data in found:
         try:
             event = _events.decode(data)
-        except msgspec.DecodeError as error:
+        except UNREADABLE as error:
             shown = data[:80].decode("utf-8", "replace")
             raise TeacherFault("protocol", f"The stream holds what is no chat completion ({error}): {shown}") from None
         for name, value in _values(event).items():
@@ -246,6 +247,6 @@ def read_reply(out: bytes) -> Reply | None:
     try:
         for line in out.split(b"\n")[:-1]:
             reply.add(_lines.decode(line))
-    except msgspec.DecodeError:
+    except UNREADABLE:
         return None
     return reply

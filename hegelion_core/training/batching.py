@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 Ints: TypeAlias = npt.NDArray[np.int32]
 
@@ -87,7 +88,7 @@ def _row(content: bytes, decoder: msgspec.json.Decoder[_Line], path: Path, numbe
     where = f"{path}, line {number}"
     try:
         line = decoder.decode(content)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{where}: is not a training row ({error}).",
             'Each line is a JSON object with a "text"; samples become rows by: hegelion-console convert SAMPLES ROWS.',

@@ -26,6 +26,7 @@ from hegelion_core.training.metrics import StepMetrics
 from hegelion_core.training.progress import Standing
 from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.scu.stopping import StoppingState
+from hegelion_core.unreadable import UNREADABLE
 
 SCHEMA = 2
 KEPT = 2
@@ -140,7 +141,7 @@ def restore(
         try:
             manifest = msgspec.json.decode((path / MANIFEST).read_bytes(), type=Manifest)
             damaged = _damaged(path, manifest)
-        except (OSError, ValueError, msgspec.DecodeError):
+        except (OSError, *UNREADABLE, ValueError):
             damaged = [MANIFEST]
         if damaged:
             say(f"Checkpoint {path.name} is damaged ({', '.join(damaged)}): passed over.")

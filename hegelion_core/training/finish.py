@@ -75,7 +75,7 @@ def announce_replacement(folder: Path, run: RunFolder) -> str:
     try:
         config = json.loads((folder / CONFIG).read_bytes())
         whose = f"of {config['model']}, rank {config['lora_parameters']['rank']}"
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, RecursionError, KeyError, TypeError):
         whose = "without a readable config"
     return (
         f"{folder} holds an adapter ({whose}). Where this training ends in another one, it is moved to {run.replaced}."

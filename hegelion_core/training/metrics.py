@@ -12,6 +12,7 @@ from hegelion_core import workspace
 from hegelion_core.errors import UserError
 from hegelion_core.events import StepReported
 from hegelion_core.training.scu import measures
+from hegelion_core.unreadable import UNREADABLE
 
 
 class StepMetrics(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -102,7 +103,7 @@ def cut_back(path: Path, step: int) -> list[StepMetrics]:
         for line in path.read_bytes().splitlines():
             try:
                 metrics = msgspec.json.decode(line, type=StepMetrics)
-            except msgspec.DecodeError:
+            except UNREADABLE:
                 continue
             if metrics.step <= step:
                 kept.append(metrics)

@@ -17,6 +17,7 @@ from hegelion_core.events import Event, TrainingSampleWritten
 from hegelion_core.settings import TrainingSettings
 from hegelion_core.training import checkpoint
 from hegelion_core.training.batching import Row
+from hegelion_core.unreadable import UNREADABLE
 
 SHOWN = 300
 """Characters of an answer that the log and the event show; the file holds all."""
@@ -119,7 +120,7 @@ class Sampler:
         for line in self._path.read_bytes().splitlines() if self._path.exists() else ():
             try:
                 found.append(msgspec.json.decode(line, type=TrainingSample))
-            except (msgspec.DecodeError, ValueError):
+            except (*UNREADABLE, ValueError):
                 continue
         return found
 

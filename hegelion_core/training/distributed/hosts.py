@@ -15,6 +15,7 @@ import msgspec
 
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.settings import TrainingSettings
+from hegelion_core.unreadable import UNREADABLE
 
 HERE = "127.0.0.1"
 """What ``mlx.launch`` starts without ssh."""
@@ -73,7 +74,7 @@ def read_host_file(content: bytes, name: str) -> HostFile:
         if content.lstrip()[:1] == b"[":
             return msgspec.convert({"hosts": msgspec.json.decode(content)}, HostFile)
         return msgspec.json.decode(content, type=HostFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except UNREADABLE as error:
         raise UserError(
             f"{name}: is no host file ({error}).",
             'It is mlx.launch\'s: {"hosts": [{"ssh": "127.0.0.1", "ips": ["192.168.1.2"]}, ...]}; '

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.unreadable import UNREADABLE
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapters.safetensors"
 Tensors: TypeAlias = Mapping[str, npt.NDArray[np.floating]]
@@ -61,7 +62,7 @@ def read_adapter(folder: Path) -> Adapter:
     except FileNotFoundError as error:
         name = Path(str(error.filename or WEIGHTS)).name
         raise UserError(f"{folder}: holds no adapter: it lacks {name}.", hint, ExitCode.USAGE) from None
-    except (OSError, msgspec.DecodeError, UnicodeDecodeError, SafetensorError, TypeError, KeyError) as error:
+    except (OSError, *UNREADABLE, SafetensorError, TypeError, KeyError) as error:
         raise UserError(f"{folder}: the adapter cannot be read ({error}).", hint, ExitCode.USAGE) from None
     modules: dict[str, dict[str, npt.NDArray[np.floating]]] = {}
     for name, tensor in tensors.items():
@@ -99,7 +100,7 @@ def read_base(folder: Path) -> BaseFiles:
         for path in sorted(folder.glob("model*.safetensors")):
             with safe_open(path, framework="numpy") as file:
                 shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
-    except (OSError, ValueError, SafetensorError) as error:
+    except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"{folder}: the base model cannot be read ({error}).", "Check it.", ExitCode.USAGE) from None
     layers = config.get("num_hidden_layers")
     return BaseFiles(folder, layers if isinstance(layers, int) else None, "quantization" in config, shapes)
