@@ -61,10 +61,15 @@ def _arguments() -> argparse.Namespace:
 
 def places_of(work: Path) -> Path:
     """Where the cases run: in memory where that can be, since they wait for the disk more than for anything else."""
-    memory = Path("/dev/shm")
-    place = memory / work.name if memory.is_dir() and os.access(memory, os.W_OK) else work
+    place = memory / work.name if (memory := in_memory()) else work
     place.mkdir(parents=True, exist_ok=True)
     return place
+
+
+def in_memory() -> Path | None:
+    """A folder that is kept in memory, if there is one."""
+    memory = Path("/dev/shm")
+    return memory if memory.is_dir() and os.access(memory, os.W_OK) else None
 
 
 def _run(seed: int, wanted: list[tuple[int, bool]], work: Path, results: Results, *, keep: bool) -> None:

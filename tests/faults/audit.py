@@ -24,6 +24,7 @@ from hegelion_core.workspace import RunFolder
 from tests.fakes import training_runs
 from tests.fakes.fault_audit import check_answers, read_rejected
 from tests.fakes.fault_run import Stop
+from tests.faults.place import Place
 from tests.faults.runs import CaseRun
 
 QUIET = 15.0
@@ -48,7 +49,7 @@ def audit(run: CaseRun) -> list[str]:
         _check_run(RunFolder(path), run, faults)
     match scene:
         case "train":
-            pass
+            _check_training(run, faults)
         case "stage":
             _check_rows(run, place.folder / "artifacts" / "data" / "hegelion_scu_ready.jsonl", faults)
         case _:
@@ -134,10 +135,21 @@ def _check_rows(run: CaseRun, rows: Path, faults: list[str]) -> None:
         faults.append(f"the samples cannot be converted: {error}")
 
 
-def training_left(run: CaseRun) -> dict[str, object]:
-    """All that a training made, as far as it repeats."""
-    (folder,) = run.place.runs.iterdir()
-    return training_runs.left_behind(folder, run.place.adapter)
+def _check_training(run: CaseRun, faults: list[str]) -> None:
+    """Everything that it made is what the undisturbed training made, to the byte."""
+    expected, left = run.place.stock.training, training_left(run.place)
+    names = sorted(name for name in expected.keys() | left.keys() if expected.get(name) != left.get(name))
+    if names:
+        faults.append(f"not those of the undisturbed training: {names}; strays: {left.get('strays')}")
+
+
+def training_left(place: Place) -> dict[str, object]:
+    """All that a training made, as far as it repeats; empty if it made nothing."""
+    try:
+        (folder,) = place.runs.iterdir()
+        return training_runs.left_behind(folder, place.adapter)
+    except (OSError, ValueError):
+        return {}
 
 
 def _check_processes(run: CaseRun, faults: list[str]) -> None:
@@ -168,18 +180,16 @@ def _check_locks(run: CaseRun, faults: list[str]) -> None:
 
 def _check_leftovers(run: CaseRun, faults: list[str]) -> None:
     place = run.place
+    runs, artifacts = place.runs, place.folder / "artifacts"
     found = [path for path in place.folder.rglob("*") if _STRAY.search(path.name) and not path.is_symlink()]
-    found += [path for path in place.folder.rglob("*.link")]
     found += [path for path in (place.folder / "run").rglob("*") if not path.is_dir()]
     # Python itself tries with a file of such a name whether a folder for temporary files will do.
     found += [path for path in (place.folder / "tmp").iterdir() if not re.fullmatch(r"\w{8}", path.name)]
-    found += [path for path in place.runs.glob("*/spool/calls/*")]
-    found += [path for path in place.runs.glob("*/spool/spare")]
-    found += [path for path in place.runs.glob("*/spool/canary-*")]
-    found += [path for path in place.runs.glob("*/spool/core.mark")]
-    found += [path for path in place.runs.glob("*/spool/kimi-folder")]
-    found += [path for path in (place.folder / "home").rglob("session_*")]
-    found += [path for path in place.folder.glob("*pid.txt")]
-    found += [path for path in (place.folder / "artifacts").glob("core.json")]
+    for name in ("calls/*", "spare", "canary-*", "core.mark", "kimi-folder"):
+        found += runs.glob(f"*/spool/{name}")
+    found += (place.folder / "home").rglob("session_*")
+    found += place.folder.rglob("*.link")
+    found += place.folder.glob("*pid.txt")
+    found += artifacts.glob("core.json")
     if found:
         faults.append(f"left over: {sorted({str(path.relative_to(place.folder)) for path in found})}")

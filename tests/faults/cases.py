@@ -9,8 +9,8 @@ from types import MappingProxyType
 from typing import Literal
 
 Scene = Literal["openai", "kimi", "convert", "stage", "train"]
-"""What runs: a generation in front of an endpoint, or with a program that is a child process; a conversion of a file, or
-as a stage with a child process; a training. The first two are converted afterwards."""
+"""What runs: a generation in front of an endpoint, or with a program that is a child process; a conversion of a file,
+or as a stage with a child process; a training. The first two are converted afterwards."""
 Deed = Literal["", "kill", "tree", "child", "guard", "freeze", "stops", "hangup", "drop"]
 """What is done from outside; empty: the injector does it all."""
 Trigger = Literal["call", "time", "request", "answer"]
@@ -106,11 +106,16 @@ _CONVERTING: tuple[Spot, ...] = (
     *(("unlink", ".", 2), ("write", _ROWS, 2), ("ftruncate", ".", 1)),
 )
 _TRAINING_SPOTS: tuple[Spot, ...] = (
-    *(("any", ".", 150), ("write", r"metrics\.jsonl$", 12), ("fsync", r"metrics\.jsonl$", 12)),
-    *(("any", r"/checkpoints(/|$)", 60), ("rename", r"/checkpoints(/|$)", 20), ("fsync", r"/checkpoints(/|$)", 24)),
-    *(("mkdir", ".", 6), ("open", ".", 60), ("any", r"/adapter(/|$)", 12), ("write", r"reports\.jsonl$", 20)),
-    ("write", r"training_samples\.jsonl$", 2),
+    *(("any", ".", 150), ("write", r"metrics\.jsonl$", 8), ("fsync", r"metrics\.jsonl$", 8)),
+    *(("any", r"/checkpoints(/|$)", 90), ("rename", r"/checkpoints(/|$)", 13), ("fsync", r"/checkpoints(/|$)", 24)),
+    *(("write", r"/checkpoints(/|$)", 4), ("mkdir", ".", 6), ("open", ".", 30), ("unlink", ".", 22)),
+    *(("any", r"/adapter(/|$)", 20), ("rename", r"/adapter(/|$)", 3), ("write", r"reports\.jsonl$", 12)),
 )
+_CORE_SPOTS: tuple[Spot, ...] = (
+    *(("write", _EVENTS, 18), ("any", _RUN, 6), ("any", _BESIDE, 16), ("rename", ".", 4), ("any", ".", 40)),
+    *(("open", ".", 6), ("fsync", ".", 6), ("write", ".", 20), ("mkdir", ".", 3)),
+)
+"""Of a core whose stage is a child's work."""
 ERRORS = ("ENOSPC", "EIO", "EINTR", "EACCES")
 _OPEN_ERRORS = ("EACCES", "EMFILE", "ENOSPC", "EIO", "EINTR")
 
@@ -132,7 +137,8 @@ def _at_call(dice: random.Random, scene: Scene, act: str, spots: tuple[Spot, ...
     op, path, most = dice.choice(_spots(scene, spots))
     role = {"stage": "conversion.worker", "train": "training.worker"}.get(scene, "core")
     if scene in ("stage", "train") and dice.random() < 0.3:
-        role, (op, path, most) = "core", dice.choice(_WRITES + _RENAMES)
+        ops = {op, "any"}
+        role, (op, path, most) = "core", dice.choice([spot for spot in _CORE_SPOTS if spot[0] in ops])
     nth = dice.randint(1, most)
     return Strike(act=act, op=op, path=path, nth=nth, role=role, **more)  # type: ignore[arg-type]
 
@@ -140,7 +146,7 @@ def _at_call(dice: random.Random, scene: Scene, act: str, spots: tuple[Spot, ...
 def _outside(dice: random.Random, scene: Scene, deed: Deed, **more: object) -> Strike:
     """Something that is done from outside, at a call, a request, an answer, or any time."""
     triggers: Sequence[Trigger] = ("call", "call", "request", "answer", "time")
-    trigger: Trigger = dice.choice(triggers) if scene in ("openai", "kimi") else dice.choice(("call", "time"))
+    trigger: Trigger = dice.choice(triggers if scene in ("openai", "kimi") else ("call", "call", "call", "time"))
     if trigger == "call" and deed != "drop":
         held = _at_call(dice, scene, "hold", _ANY)
         return Strike(**{**held.__dict__, "deed": deed, **more})

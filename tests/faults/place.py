@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
@@ -38,13 +38,15 @@ class Stock:
     student: Path
     rows: Path
     """Training rows."""
+    training: dict[str, object] = field(default_factory=dict)
+    """What an undisturbed training leaves; made only if there are cases with the trainer."""
 
 
 class Place:
     """A workspace."""
 
     def __init__(self, folder: Path, case: Case, stock: Stock, url: str) -> None:
-        self.folder, self.case, self._stock, self._url = folder, case, stock, url
+        self.folder, self.case, self.stock, self._url = folder, case, stock, url
         for name in ("bin", "home", "run", "tmp", "data", "artifacts"):
             (folder / name).mkdir(parents=True)
         self.samples, self.rows = folder / "data" / "samples.jsonl", folder / "data" / "rows.jsonl"
@@ -62,6 +64,8 @@ class Place:
             "HOME": str(folder / "home"),
             "XDG_RUNTIME_DIR": str(folder / "run"),
             "TMPDIR": str(folder / "tmp"),
+            # What is made there once for all workspaces is no part of a case.
+            "XDG_CACHE_HOME": str(stock.samples.parent / "cache"),
             "LANG": "C.UTF-8",
             "TZ": "UTC",
             "KIMI_MODEL_NAME": "test-model",
@@ -87,7 +91,7 @@ class Place:
                 return [("convert", str(self.samples), "--template", "chatml")]
             case "train":
                 data, adapter = self.rows, self.adapter
-                return [tuple(training_runs.train(self._stock.student, data, adapter, "--iters", str(STEPS)))]
+                return [tuple(training_runs.train(self.stock.student, data, adapter, "--iters", str(STEPS)))]
         kimi = self.case.scene == "kimi"
         teacher = ("--model", "kimi-code") if kimi else ("--teacher-url", self._url, "--teacher-model", "test-model")
         wanted = (
@@ -106,11 +110,11 @@ class Place:
         if sys.platform != "linux":
             yield from self._children_elsewhere()
             return
-        for name in os.listdir("/proc"):
-            if name.isdigit():
+        for folder in Path("/proc").glob("[0-9]*"):
+            if folder.name.isdigit():
                 try:
-                    if mark in Path(f"/proc/{name}/environ").read_bytes():
-                        yield psutil.Process(int(name))
+                    if mark in (folder / "environ").read_bytes():
+                        yield psutil.Process(int(folder.name))
                 except (OSError, psutil.Error):
                     continue
 

@@ -67,7 +67,7 @@ def summary(results: list[Result]) -> str:
             line.starts += result.starts
             line.seconds += result.seconds
             line.broken += bool(result.faults)
-    head = "| class | cases | faults planned | came in time | starts | seconds a case | broken |\n|---|---|---|---|---|---|---|\n"
+    head = "| class | cases | faults planned | came in time | starts | seconds a case | broken |\n" + "|---" * 7 + "|\n"
     names = sorted(lines, key=lambda name: (name == "all", name))
     return head + "\n".join(
         f"| {name} | {line.cases} | {line.strikes} | {line.struck} | {line.starts} "

@@ -48,8 +48,6 @@ class Teacher(FaultServer):
 
 
 class _Handler(fault_server._Handler):
-    server: fault_server.model_server._Http
-
     def handle(self) -> None:
         teacher = self.server.model
         assert isinstance(teacher, Teacher)

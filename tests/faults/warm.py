@@ -13,6 +13,7 @@ import importlib
 import json
 import os
 import resource
+import select
 import signal
 import socket
 import subprocess
@@ -97,11 +98,24 @@ class Started:
         self.pid = pid
         self._warm = warm
         self._code: int | None = None
+        self._end = os.pidfd_open(pid) if sys.platform == "linux" else -1
+        """Can be read from when it has ended."""
 
     def poll(self) -> int | None:
         """The exit code, once it has ended."""
-        if self._code is None:
-            self._code = self._warm.poll(self.pid)
+        return self._look(0.0)
+
+    def _look(self, seconds: float) -> int | None:
+        """The same, after waiting so long for it."""
+        if self._code is not None:
+            return self._code
+        if self._end < 0:
+            time.sleep(min(seconds, 0.005))
+        elif not select.select([self._end], [], [], seconds)[0]:
+            return None
+        self._code = self._warm.poll(self.pid)
+        if self._code is not None and self._end >= 0:
+            os.close(self._end)
         return self._code
 
     def signal(self, number: int) -> None:
@@ -112,8 +126,8 @@ class Started:
     def wait(self, seconds: float) -> int | None:
         """The exit code, or none if it has not ended after so many seconds."""
         deadline = time.monotonic() + seconds
-        while (code := self.poll()) is None and time.monotonic() < deadline:
-            time.sleep(0.002)
+        while (code := self._look(max(0.0, deadline - time.monotonic()))) is None and time.monotonic() < deadline:
+            continue
         return code
 
 
@@ -173,7 +187,7 @@ def _become(order: Order) -> None:
 
         sys.argv = ["hegelion-console", *order.arguments]
         if told := order.environment.get("HEGELION_FAULT"):
-            sitecustomize.injector.arm(told, "core")
+            sitecustomize.injector.arm(told, sitecustomize.CORE)
         code = cli.run(list(order.arguments))
     except SystemExit as error:
         code = error.code if isinstance(error.code, int) else 1

@@ -1,12 +1,12 @@
-"""Fails, shortens or ends at the n-th call of the system that matches; loaded by any Python with this folder on its path.
+"""Fails, shortens or ends at the n-th call of the system that matches; for any Python with this folder on its path.
 
 ``HEGELION_FAULT`` holds a JSON object: ``root`` (only paths below it are looked at), ``role`` (``core``, or a part of
-the command line of the process that is meant), ``log`` (a file that gets a line when the fault happened) and
+the command line of the process that is meant), ``log`` (a file that gets a line when the fault happened), and
 
 - ``op``, ``path``, ``nth``: the calls that are counted, a regular expression for the path, which of them is struck;
-- ``act``: the name of an error; ``short``: half is written; ``kill``: SIGKILL before the call; ``kill_after``: behind
-  it; ``tear``: half is written, then SIGKILL; ``power``: what was never synced is lost, then SIGKILL; ``hold``: SIGSTOP,
-  and whoever started this decides; ``jump``: the clock moves by ``seconds``; ``trace``: every call is written down;
+- ``act``: the name of an error; ``short``: half is written; ``kill``: SIGKILL before the call; ``kill_after``: after
+  it; ``tear``: half is written, then SIGKILL; ``power``: what was never synced is lost, then SIGKILL; ``hold``:
+  SIGSTOP, and whoever started this decides; ``jump``: the clock moves by ``seconds``; ``trace``: it writes calls down;
 - ``lasting``: every later call fails too.
 
 Kept to the standard library, and small: it is part of the start of every process.
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 T = TypeVar("T")
-VARIABLE = "HEGELION_FAULT"
+VARIABLE, CORE = "HEGELION_FAULT", "core"
 _write, _fsync, _open, _truncate, _time = os.write, os.fsync, os.open, os.truncate, time.time
 _io_open = io.open
 
@@ -46,7 +46,7 @@ class Injector:
     def arm(self, told: str, role: str) -> None:
         """From now on; ``told`` is the variable's content."""
         given = json.loads(told)
-        if given["role"] not in role:
+        if (given["role"] != role) if given["role"] == CORE else (given["role"] not in role):
             return
         self._root = str(given["root"])
         self._log = str(given["log"])
@@ -272,7 +272,7 @@ def _open_file(
 
 
 def _wrap_files() -> None:
-    builtins.open = io.open = _open_file  # type: ignore[assignment]
+    builtins.open = io.open = _open_file
     time.time = injector.now
 
 
