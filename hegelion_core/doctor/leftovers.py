@@ -88,7 +88,7 @@ def torn_line(case: Case) -> Finding:
     return Finding(
         "last line", "note" if case.core else "warning", f"The last line of {case.shown(path)} has no end{why}",
         "Generation mends it by itself; nothing of it is lost.",
-        None if case.core else Remedy("End the line, or keep what is torn in the rejected file, under the writers' lock.", do),
+        None if case.core else Remedy("End the line, or keep what is torn of it in the rejected file.", do),
     )  # fmt: skip
 
 

@@ -324,7 +324,7 @@ def _end_last_line(path: Path) -> None:
     """Let a file end with a whole line: a torn one is cut off, another gets its end."""
     try:
         with open(path, "r+b") as file:
-            if not (tail := _tail(file)):
+            if not _tail(file):
                 return
             if torn := _torn(path):
                 file.truncate(file.seek(0, os.SEEK_END) - len(torn))

@@ -346,7 +346,7 @@ def _tool_fault() -> TeacherFault:
 
 
 def _temporary_root() -> Path:
-    """Where a new folder of ours can be made, outside any git repository, whose agent files and notes Kimi would read."""
+    """Where a folder of ours can be made: outside any git repository, whose agent files and notes Kimi would read."""
     for place in dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))):  # noqa: S108 - mkdtemp
         resolved = place.resolve()
         if resolved.is_dir() and not any((above / ".git").exists() for above in (resolved, *resolved.parents)):
