@@ -37,7 +37,7 @@ def main() -> int:
         if given.group:
             wanted = [each for each in wanted if cases.make(given.seed, each[0], train=each[1]).group == given.group]
     with contextlib.suppress(KeyboardInterrupt):
-        _run(given.seed, wanted, work, results, keep=given.keep)
+        _run(given.seed, wanted, work, results, keep=given.keep, first=given.first)
     ours = [*results.of(given.seed, train=False).values(), *results.of(given.seed, train=True).values()]
     print(f"\n{summary(ours)}")
     broken = [result for result in ours if result.faults]
@@ -56,6 +56,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--group", default="", help="cases of this class alone")
     parser.add_argument("--train", action="store_true", help="with --only: a case with the trainer")
     parser.add_argument("--keep", action="store_true", help="keep the folders of all cases")
+    parser.add_argument("--first", action="store_true", help="end with the first case in which something does not hold")
     return parser.parse_args()
 
 
@@ -72,7 +73,7 @@ def in_memory() -> Path | None:
     return memory if memory.is_dir() and os.access(memory, os.W_OK) else None
 
 
-def _run(seed: int, wanted: list[tuple[int, bool]], work: Path, results: Results, *, keep: bool) -> None:
+def _run(seed: int, wanted: list[tuple[int, bool]], work: Path, results: Results, *, keep: bool, first: bool) -> None:
     begun = told = time.monotonic()
     place = places_of(work)
     with Warm() as warm:
@@ -99,6 +100,8 @@ def _run(seed: int, wanted: list[tuple[int, bool]], work: Path, results: Results
             if outcome.faults:
                 print(f"\nDOES NOT HOLD: {case.command}\n  {case.group} in {case.scene}: {case.strikes}")
                 print("".join(f"  - {text}\n" for text in outcome.faults), end="", flush=True)
+                if first:
+                    break
             now = time.monotonic()
             if now - told > 5 or done == len(wanted):
                 told = now

@@ -18,12 +18,14 @@ from hegelion_core.event_log import EventReader, replay
 from hegelion_core.events import AnyEvent, RunEnded
 from hegelion_core.fold import fold
 from hegelion_core.generation.claims import _lock_of_others
+from hegelion_core.generation.store import Rejected
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings
 from hegelion_core.workspace import RunFolder
 from tests.fakes import training_runs
 from tests.fakes.fault_audit import check_answers, read_rejected
 from tests.fakes.fault_run import Stop
+from tests.fakes.fault_server import ANSWERS
 from tests.faults.place import Place
 from tests.faults.runs import CaseRun
 
@@ -93,9 +95,24 @@ def _check_answers(run: CaseRun, faults: list[str]) -> None:
     if run.place.samples.exists():
         told: list[str] = []
         check_answers(run.place.samples, rejected, run.teacher.asked, stops, run.case.instances, told)
-        # Where unsynced answers went with the power, only what was kept is owed.
+        # Where unsynced answers went with the power, those are owed whose calls were over.
         found += [text for text in told if not run.lost_power or text.startswith("kept more than once")]
+        found += _lost_though_over(run, rejected)
     faults += found
+
+
+def _lost_though_over(run: CaseRun, rejected: list[Rejected]) -> list[str]:
+    """Answers that are nowhere, though the folder of their call was gone: a call is over when its answer is kept."""
+    kept = run.place.samples.read_text() + "".join(each.text for each in rejected)
+    failed = {each.prompt_id for each in rejected if each.kind == "failed"}
+    lost: list[str] = []
+    for asked in run.teacher.asked:
+        number = next((n for n, stop in enumerate(run.stops) if stop.at >= asked.began), None)
+        if not asked.whole or asked.kind not in ANSWERS or asked.mark in kept or number is None:
+            continue
+        if asked.prompt not in run.open_calls[number] | failed:
+            lost.append(f"a whole answer is nowhere, and its call was over at the stop after it: {asked}")
+    return lost
 
 
 def _check_run(folder: RunFolder, run: CaseRun, faults: list[str]) -> None:

@@ -73,7 +73,8 @@ class Place:
             "KIMI_MODEL_API_KEY": KEY,
             "KIMI_FAKE_WORKSPACE": str(folder),
             "OPENBLAS_NUM_THREADS": "1",
-            "PYTHONPATH": str(INJECT),
+            # Children are of the same code as the harness, wherever that lies.
+            "PYTHONPATH": os.pathsep.join([str(INJECT), str(INJECT.parents[2])]),
         }
 
     @property

@@ -26,7 +26,8 @@ from tests.faults.warm import Order, Started, Warm
 
 PATIENCE = 60.0
 """Seconds that one start of a command may take."""
-_HELD = 5.0  # seconds that a call is waited for which may never come
+_LASTING = 8.0
+"""Seconds that a command may take in which every call fails."""
 _CODES = {0, 1, 2, 3, 75, 130}
 
 
@@ -47,6 +48,8 @@ class CaseRun:
     def __init__(self, case: Case, folder: Path, warm: Warm, stock: Stock) -> None:
         self.case, self.outcome = case, Outcome()
         self.stops: list[Stop] = []
+        self.open_calls: list[frozenset[str]] = []
+        """At each stop, the prompts whose calls had a folder."""
         self.teacher = Teacher(case.answers, case.seed)
         self.place = Place(folder, case, stock, self.teacher.url)
         self._warm = warm
@@ -94,6 +97,8 @@ class CaseRun:
         started = self._start(command, strike)
         if strike.deed and self._wait_for(started, strike, ready):
             self._deliver(started, strike)
+        if strike.lasting and started.wait(_LASTING) is None:  # it waits for the fault's end, and a person gives up
+            self._send(started, signal.SIGTERM)
         code = started.wait(PATIENCE)
         if code is None:
             self._fault(f"does not end after {strike}: {self._said()}")
@@ -257,6 +262,10 @@ class CaseRun:
 
     def _check_code(self, code: int | None, strike: Strike) -> None:
         allowed = _CODES | {-number for number in self._sent}
+        if strike.deed in ("hangup", "stops") and strike.trigger in ("request", "answer"):
+            allowed = _CODES  # it was at work, and knows how to stop
+        if strike.deed == "freeze" or strike.act == "jump":
+            allowed = {0}
         if strike.act in ("kill", "kill_after", "tear", "power"):
             allowed.add(-signal.SIGKILL)
         if code not in allowed:
@@ -265,6 +274,8 @@ class CaseRun:
     def _stopped(self, code: int) -> None:
         marks = frozenset[str]() if self.lost_power else self._written()
         self.stops.append(Stop(None, code, time.time(), marks))
+        folders = self.place.runs.glob("*/spool/calls/*")
+        self.open_calls.append(frozenset(folder.name.rpartition("-")[0] for folder in folders))
 
     def _written(self) -> frozenset[str]:
         """Marks of the answers that were written whole and are not handled yet."""

@@ -63,7 +63,7 @@ class Injector:
 
     def call(self, op: str, path: str, real: Callable[[], T], half: Callable[[], T] | None = None) -> T:
         """Make a call, or what becomes of it."""
-        if not self.armed or not path.startswith(self._root) or os.getpid() != self._pid:
+        if not self.armed or not path.startswith(self._root) or os.getpid() != self._pid or self._act == "jump":
             return real()
         if self._act == "trace":
             self._note(op, path)
