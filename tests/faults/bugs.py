@@ -5,6 +5,7 @@ number of cases until it was found, at most ``--most``. Ends with 1 if one was n
 """
 
 from __future__ import annotations
+# ruff: noqa: E501 - code as it stands in its files
 
 import argparse
 import shutil
@@ -44,9 +45,28 @@ BUGS = (
         ),
     ),
     Bug(
-        "an append that failed is not cut back",
-        ("write", "fsync", "disk"),
-        ((_WORKSPACE, "                os.ftruncate(fd, size)", "                pass"),),
+        "an append that failed is not cut back, and a torn line gets an end",
+        ("write", "torn", "disk"),
+        (
+            (_WORKSPACE, "                os.ftruncate(fd, size)", "                pass"),
+            (_STORE, '    if not tail.startswith(b"{"):\n', "    if tail:\n"),
+        ),
+    ),
+    Bug(
+        "a torn line of the rejected file is not ended",
+        ("torn",),
+        (
+            (
+                _STORE,
+                "        _end_last_line(self.rejected_path)\n        workspace.append",
+                "        workspace.append",
+            ),
+            (
+                _STORE,
+                "            self.settle()\n            _end_last_line(self.rejected_path)\n",
+                "            self.settle()\n",
+            ),
+        ),
     ),
     Bug(
         "an append whose disk is full is passed over",

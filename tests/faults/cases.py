@@ -88,6 +88,7 @@ Spot = tuple[str, str, int]
 _WRITES: tuple[Spot, ...] = (
     *(("write", _DATA, 4), ("write", _DATA, 2), ("write", _REJECTED, 2), ("write", _EVENTS, 40), ("write", _OUT, 40)),
     *(("write", _REQUEST, 5), ("write", _BESIDE, 12), ("write", r"generator_\d\.log$", 30), ("write", _SMALL, 20)),
+    *(("write", r"/\.?settings\.json", 1), ("write", r"/\.?prompts\.jsonl", 1), ("write", r"/\.?core\.json", 1)),
     ("write", ".", 150),
 )
 _SYNCS: tuple[Spot, ...] = (("fsync", _DATA, 4), ("fsync", _REJECTED, 2), ("fsync", _EVENTS, 2), ("fsync", ".", 20))
