@@ -5,8 +5,8 @@ number of cases until it was found, at most ``--most``. Ends with 1 if one was n
 """
 
 from __future__ import annotations
-# ruff: noqa: E501 - code as it stands in its files
 
+# ruff: noqa: E501 - code as it stands in its files
 import argparse
 import shutil
 import subprocess
