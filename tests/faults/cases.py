@@ -86,7 +86,8 @@ _ROWS = r"rows\.jsonl(\.part)?(\.journal)?$"
 Spot = tuple[str, str, int]
 """An operation, where, and up to which time."""
 _WRITES: tuple[Spot, ...] = (
-    *(("write", _DATA, 4), ("write", _DATA, 2), ("write", _REJECTED, 2), ("write", _EVENTS, 40), ("write", _OUT, 40)),
+    *(("write", _DATA, 4), ("write", _DATA, 2), ("write", _REJECTED, 2), ("write", _REJECTED, 1)),
+    *(("write", _EVENTS, 40), ("write", _OUT, 40)),
     *(("write", _REQUEST, 5), ("write", _BESIDE, 12), ("write", r"generator_\d\.log$", 30), ("write", _SMALL, 20)),
     *(("write", r"/\.?settings\.json", 1), ("write", r"/\.?prompts\.jsonl", 1), ("write", r"/\.?core\.json", 1)),
     ("write", ".", 150),
@@ -249,8 +250,9 @@ def make(seed: int, number: int, *, train: bool = False) -> Case:
     _, strike, scenes = groups[group]
     scene = dice.choice(scenes)
     samples = dice.randint(3, 6)
+    strikes = tuple(strike(dice, scene) for _ in range(dice.choice((1, 1, 1, 2, 2, 3))))
     answers = ["good"] * samples
-    for _ in range(dice.choice((0, 1, 1, 2))):
+    for _ in range(2 if any(each.path == _REJECTED for each in strikes) else dice.choice((0, 1, 1, 2))):
         answers.insert(dice.randrange(len(answers)), dice.choice(BAD))
     return Case(
         seed=seed,
@@ -260,5 +262,5 @@ def make(seed: int, number: int, *, train: bool = False) -> Case:
         samples=samples,
         instances=dice.randint(1, 3),
         answers=tuple(answers),
-        strikes=tuple(strike(dice, scene) for _ in range(dice.choice((1, 1, 1, 2, 2, 3)))),
+        strikes=strikes,
     )
