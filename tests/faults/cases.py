@@ -102,7 +102,17 @@ _OPENS: tuple[Spot, ...] = (
     *(("mkdir", _RUN, 4), ("mkdir", _FOLDERS, 4), ("mkdir", ".", 12), ("unlink", _FOLDERS, 4), ("unlink", ".", 20)),
     *(("ftruncate", ".", 5), ("rmdir", ".", 3), ("chmod", ".", 1)),
 )
-_ANY: tuple[Spot, ...] = (("any", ".", 200), *_WRITES, *_SYNCS, *_RENAMES, *_OPENS)
+_KEEPING: Spot = ("any", _DATA, 12)
+"""Where an answer is kept: the moments that matter most."""
+_ANY: tuple[Spot, ...] = (
+    ("any", ".", 200),
+    *[_KEEPING] * 6,
+    ("any", _REJECTED, 4),
+    *_WRITES,
+    *_SYNCS,
+    *_RENAMES,
+    *_OPENS,
+)
 _CONVERTING: tuple[Spot, ...] = (
     *(("any", ".", 14), ("open", ".", 4), ("write", ".", 4), ("fsync", ".", 3), ("rename", _ROWS, 1)),
     *(("unlink", ".", 2), ("write", _ROWS, 2), ("ftruncate", ".", 1)),
