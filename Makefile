@@ -13,7 +13,7 @@ TRACKERS := .tools/trackers
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format screens pictures docs bench bench-scu interop clean help
+.PHONY: demo test lint format screens pictures docs bench bench-scu faults interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
@@ -24,6 +24,7 @@ help:
 	@echo "make docs    docs/settings-reference.md, from the code"
 	@echo "make bench   the tables of docs/benchmarks.md"
 	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
+	@echo "make faults  5,000 cases of injected faults, CASES=n TRAIN_CASES=n SEED=s; hours, and it goes on where it was"
 	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
@@ -55,6 +56,9 @@ docs: .venv/.test
 
 bench: .venv/.test
 	$(BIN)/python -m tests.benchmarks.run
+
+faults: .venv/.test
+	$(BIN)/python -m tests.faults $(if $(CASES),--cases $(CASES)) $(if $(TRAIN_CASES),--train-cases $(TRAIN_CASES)) $(if $(SEED),--seed $(SEED))
 
 bench-scu: .venv/.test
 	$(PIP) -c constraints.txt -e '.[test,bench]'

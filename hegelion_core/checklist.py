@@ -6,9 +6,9 @@ What needs heavier imports or a network is checked by the worker ``hegelion_core
 from __future__ import annotations
 
 import os
-import tempfile
 from pathlib import Path
 
+from hegelion_core import workspace
 from hegelion_core.events import CheckFailed, CheckPassed
 from hegelion_core.pressure import Pressure, read_pressure
 from hegelion_core.settings import BUNDLED, Settings, TrainingSettings
@@ -105,7 +105,7 @@ def output_file(name: str, path: Path) -> Check:
     if path.is_symlink() and not path.exists():
         return _blocked(name, path, "is a link that leads nowhere")
     # Files with longer names lie beside it (locks, and what is written before it is renamed).
-    return _folder(name, path, path.parent, f".{path.name}.verdicts.")
+    return _folder(name, path, path.parent, f"{path.name}.verdicts")
 
 
 def output_folder(name: str, path: Path) -> Check:
@@ -119,8 +119,14 @@ def _folder(name: str, path: Path, folder: Path, prefix: str = "") -> Check:
     """Really writes: permission bits say little on network disks, and nothing to root."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=folder, prefix=prefix) as file:
-            file.write(b"x")
+        # Named so that what a kill leaves of it is known for what it is (workspace.strays).
+        beside = prefix or "probe"
+        workspace.sweep(folder, beside)
+        probe = folder / f".{beside}.{os.getpid()}.tmp"
+        try:
+            probe.write_bytes(b"x")
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError as error:
         return _blocked(name, path, f"cannot be written ({error.strerror})")
     return CheckPassed(name=name, detail=str(path))

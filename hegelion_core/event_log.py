@@ -87,17 +87,26 @@ class EventLog:
     def publish(self, event: AnyEvent) -> None:
         """Stamp, append, fold, broadcast."""
         stamped = msgspec.structs.replace(event, at=self._clock())
-        line = encode(stamped)
-        _write_all(self._fd, line)
-        self._offset += len(line)
-        if isinstance(stamped, StageFinished):
-            os.fsync(self._fd)
+        self._append(encode(stamped), durable=isinstance(stamped, StageFinished))
         self.state = apply(self.state, stamped)
         for queue in self._subscribers:
             queue.put_nowait(stamped)
         self._unsaved += 1
         if self._unsaved >= SNAPSHOT_EVERY:
             self._save()
+
+    def _append(self, line: bytes, *, durable: bool) -> None:
+        """Raises ``OSError``, and then nothing of it stands in the log: the next event gets a line of its own."""
+        try:
+            if (written := os.write(self._fd, line)) != len(line):
+                raise OSError(errno.ENOSPC, f"only {written} of {len(line)} bytes fitted", str(self._path))
+            if durable:
+                os.fsync(self._fd)
+        except OSError:
+            with contextlib.suppress(OSError):
+                os.ftruncate(self._fd, self._offset)
+            raise
+        self._offset += len(line)
 
     def _save(self) -> None:
         self._unsaved = 0
@@ -147,8 +156,3 @@ def restore(path: Path) -> tuple[RunState, EventReader]:
 def replay(path: Path) -> RunState:
     """The state that a run's log tells, from files alone."""
     return restore(path)[0]
-
-
-def _write_all(fd: int, data: bytes) -> None:
-    if os.write(fd, data) != len(data):
-        raise OSError(errno.ENOSPC, "the event log could not be written whole")

@@ -107,7 +107,10 @@ class Jobs:
         """Publish what a worker reports, until it has ended."""
         async for lines in follow(self._run.reports(name), lambda: not child.running):
             for line in lines:
-                event = events.decode(line)
+                try:
+                    event = events.decode(line)
+                except msgspec.DecodeError:  # torn: the worker was killed while it wrote it
+                    continue
                 if isinstance(event, events.WorkerFailed):
                     told.failure = event
                 else:

@@ -221,6 +221,7 @@ class Pipeline:
 
     def _tidy_up(self) -> None:
         """Take up what a killed core left, before anything is asked and also where nothing is left to ask."""
+        self._remove_pids()
         teacher = self._make_teacher()
         calls = self._run.calls
         if self._run.prompts.exists() and calls.exists() and any(calls.iterdir()):
@@ -336,7 +337,6 @@ class Pipeline:
         if self._place.demo:
             yield
             return
-        pids = [self._place.root / pid for _, pid in _GUIDE_NAMES]
         for number, (name, pid) in enumerate(_GUIDE_NAMES, start=1):
             workspace.link(
                 self._place.root / name, os.path.relpath(self._place.generator_log(number), self._place.root)
@@ -345,8 +345,15 @@ class Pipeline:
         try:
             yield
         finally:
-            for path in pids:
-                path.unlink(missing_ok=True)
+            self._remove_pids()
+
+    def _remove_pids(self) -> None:
+        """Remove the process-id files, which are this core's or, since it holds the workspace, a dead one's."""
+        if not self._place.demo:
+            for log, pid in _GUIDE_NAMES:
+                (self._place.root / pid).unlink(missing_ok=True)
+                for name in (log, pid):
+                    workspace.sweep(self._place.root, name)
 
 
 def _report(place: Workspace, run: RunFolder, code: ExitCode) -> Path:

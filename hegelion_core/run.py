@@ -91,15 +91,23 @@ def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = Fa
     """
     found = find_run(place, settings, kind)
     if found is not None and not new:
+        _lay_out(found, settings)
         return found
     if found is not None:
         _retire(place, settings, found, kind)
     identity = identify(place, settings, kind)
     folder = place.run(f"{_stamp(place)}-{kind}-{identity}")
-    folder.spool.mkdir(parents=True, mode=0o700)
-    folder.path.chmod(0o700)
-    workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
+    _lay_out(folder, settings)
     return folder
+
+
+def _lay_out(folder: RunFolder, settings: Settings) -> None:
+    """Make what is missing of a run's folder: all of it, or what a kill while it was made left undone."""
+    folder.path.mkdir(parents=True, exist_ok=True)
+    folder.path.chmod(0o700)
+    folder.spool.mkdir(mode=0o700, exist_ok=True)
+    if not folder.settings.exists():
+        workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
 
 
 def find_run(place: Workspace, settings: Settings, kind: Kind) -> RunFolder | None:

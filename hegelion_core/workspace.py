@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import glob
 import hashlib
 import os
 import re
@@ -191,6 +192,7 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
     What only has to outlive this process, and not the machine, need not wait for the disk: ``durable=False``.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    sweep(path.parent, path.name)
     try:
         with open(beside, "wb") as file:
             file.write(data)
@@ -204,17 +206,18 @@ def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
         sync_folder(path.parent)
 
 
-def sweep(folder: Path) -> None:
-    """Remove what writers that were killed left beside the files that they meant to replace."""
-    for path in strays(folder):
-        path.unlink(missing_ok=True)
+def sweep(folder: Path, name: str = "") -> None:
+    """Remove what writers that were killed left beside the files that they meant to replace, or beside the one."""
+    for path in strays(folder, name):
+        with contextlib.suppress(OSError):  # it is in nobody's way
+            path.unlink()
 
 
-def strays(folder: Path) -> Iterator[Path]:
+def strays(folder: Path, name: str = "") -> Iterator[Path]:
     """What ``sweep`` removes."""
-    for path in folder.glob(".*"):
-        found = re.fullmatch(r"\..+\.(\d+)\.(tmp|link|safetensors)", path.name)
-        if found and not alive(int(found[1])):
+    for path in folder.glob(f".{glob.escape(name)}*"):
+        found = re.fullmatch(r"\.(.+)\.(\d+)\.(tmp|link|safetensors)", path.name)
+        if found and name in ("", found[1]) and not alive(int(found[2])):
             yield path
 
 
@@ -241,9 +244,13 @@ def sync_folder(path: Path) -> None:
 def link(path: Path, target: str) -> None:
     """A relative symbolic link, replaced atomically."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.link")
+    sweep(path.parent, path.name)
     beside.unlink(missing_ok=True)
-    beside.symlink_to(target)
-    beside.replace(path)
+    try:
+        beside.symlink_to(target)
+        beside.replace(path)
+    finally:
+        beside.unlink(missing_ok=True)
 
 
 def sha256(path: Path) -> str:

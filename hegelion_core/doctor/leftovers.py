@@ -76,8 +76,10 @@ def torn_line(case: Case) -> Finding:
         from hegelion_core.generation.store import SampleStore
 
         store = SampleStore(path)
-        before = store.accepted
+        before, rows = store.accepted, len(store)
         store.mend()
+        if len(store) == rows:
+            return f"It was no whole line: what there was of it is kept in {store.rejected_path.name}."
         return "The line has an end now. " + (
             "It is a sample." if store.accepted > before else "It counts for nothing."
         )
@@ -85,8 +87,8 @@ def torn_line(case: Case) -> Finding:
     why = " yet." if case.core else "; whoever wrote it was killed."
     return Finding(
         "last line", "note" if case.core else "warning", f"The last line of {case.shown(path)} has no end{why}",
-        "Generation ends it by itself; nothing of it is deleted.",
-        None if case.core else Remedy("End the line with a line feed, under the writers' lock.", do),
+        "Generation mends it by itself; nothing of it is lost.",
+        None if case.core else Remedy("End the line, or keep what is torn of it in the rejected file.", do),
     )  # fmt: skip
 
 

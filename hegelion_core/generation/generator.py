@@ -447,6 +447,7 @@ class Generator:
 
     def _salvage(self) -> None:
         """Take up the answers that were written whole while no core was there to read them; drop the other calls."""
+        self._store.mend()
         for folder, call in reversed(list(self._folders.left())):  # a dialogue's last step first: it holds the most
             # The core may have died between keeping an answer and removing its folder.
             if call and self._ledger.prompt(call.prompt_id) and not self._store.knows_call(main_call(call.call_id)):

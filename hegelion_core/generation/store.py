@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import errno
 import mmap
+import os
 import stat
+import time
 from collections.abc import Iterator, KeysView
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 import msgspec
 
@@ -183,23 +185,42 @@ class SampleStore:
             verdicts.save(self._cache, found.items())
 
     def mend(self) -> None:
-        """End a last line that has no end, and count what it holds.
+        """End the last lines that have no end, and count what they hold.
 
         Raises:
-            OSError: the file cannot be written.
+            OSError: a file cannot be written.
         """
         with self.locked():
             self.settle()
+            _end_last_line(self.rejected_path)
 
     def settle(self) -> None:
         """``refresh``, and what ``mend`` says; whoever calls holds the lock.
 
-        A writer that was killed may have left a line without an end; the next must not become part of it.
+        A writer that was killed may have left a line without an end; the next must not become part of it. If it is no
+        whole object, no reader of the file could go on behind it: it goes to the rejected file.
         """
         self.refresh()
         if self._size > self._offset:
-            workspace.append(self.path, b"\n")
+            if torn := _torn(self.path):
+                self._keep_torn(torn)
+            _end_last_line(self.path)
             self.refresh()
+
+    def _keep_torn(self, torn: bytes) -> None:
+        self._write_rejected(
+            Rejected(
+                at=time.time(),
+                prompt_id="",
+                query="",
+                kind="failed",
+                reason="torn",
+                detail=f"The last line of {self.path.name} was cut, as by the end of whoever wrote it.",
+                attempt=0,
+                text=torn.decode("utf-8", "replace"),
+                teacher="",
+            )
+        )
 
     def append(self, sample: Sample, limit: int) -> Outcome:
         """Add a sample, durably, unless its prompt is done or the file holds ``limit`` samples.
@@ -236,14 +257,25 @@ class SampleStore:
         return row
 
     def reject(self, attempt: Rejected) -> None:
-        """Keep an attempt that gave no sample."""
+        """Keep an attempt that gave no sample.
+
+        Raises:
+            OSError: it could not be written; nothing was added.
+        """
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        workspace.append(self.rejected_path, msgspec.json.encode(attempt) + b"\n")
+        with self.locked():  # an append that fails is cut back, and must not take another's along
+            self._write_rejected(attempt)
         self.rejected += attempt.kind == "rejected"
 
+    def _write_rejected(self, attempt: Rejected) -> None:
+        _end_last_line(self.rejected_path)
+        workspace.append(self.rejected_path, msgspec.json.encode(attempt) + b"\n")
+
     def knows_call(self, call_id: str) -> bool:
-        """Whether a call's answer was kept already, accepted or not."""
-        return any(_contains(path, call_id.encode()) for path in (self.path, self.rejected_path))
+        """Whether a call's answer was kept already, accepted or not. After ``mend``: a torn line has kept nothing."""
+        # As they stand in a line of ours; in a text inside of one, the quotes are escaped.
+        names = {self.path: f'"call":"{call_id}"', self.rejected_path: f'"call_id":"{call_id}"'}
+        return any(_contains(path, name.encode()) for path, name in names.items())
 
     def _reset(self, inode: int) -> None:
         self._inode, self._offset, self._size = inode, 0, 0
@@ -270,6 +302,50 @@ def verdict_of(line: bytes, sample: Sample, by_hand: bool) -> Verdict:
 
 class _Kind(msgspec.Struct, frozen=True):
     kind: str = "rejected"
+
+
+def _torn(path: Path) -> bytes:
+    """A last line that has no end and is the beginning of an object; empty where there is none."""
+    try:
+        with open(path, "rb") as file:
+            tail = _tail(file)
+    except FileNotFoundError:
+        return b""
+    if not tail.startswith(b"{"):
+        return b""
+    try:
+        msgspec.json.decode(tail)
+    except (msgspec.DecodeError, RecursionError):
+        return tail
+    return b""
+
+
+def _end_last_line(path: Path) -> None:
+    """Let a file end with a whole line: a torn one is cut off, another gets its end."""
+    try:
+        with open(path, "r+b") as file:
+            if not _tail(file):
+                return
+            if torn := _torn(path):
+                file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+                os.fsync(file.fileno())
+                return
+    except FileNotFoundError:
+        return
+    workspace.append(path, b"\n")
+
+
+def _tail(file: BinaryIO) -> bytes:
+    """What stands behind the last line end."""
+    end, length, found = file.seek(0, os.SEEK_END), _BLOCK, b""
+    while len(found) < end and b"\n" not in found:
+        file.seek(max(0, end - length))
+        found = file.read()
+        length *= 4
+    return found[found.rfind(b"\n") + 1 :]
+
+
+_BLOCK = 1 << 14
 
 
 def _count_rejected(path: Path) -> int:

@@ -7,6 +7,7 @@ import errno
 import os
 import shutil
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -239,7 +240,8 @@ class KimiTeacher:
     def _lay_out(self, kimi: Kimi) -> None:
         root = _temporary_root()
         self._run.spool.mkdir(parents=True, exist_ok=True)
-        workspace.replace(self._root_note, f"{root}\n".encode())
+        workspace.replace(self._root_note, f"{root}\n".encode())  # before it is made: a kill leaves none unknown
+        root.mkdir(mode=0o700)
         limits = self._settings.generation
         if kimi.dialect == "kimi-legacy":
             limits = watchdogs.speaks_only_once(limits)
@@ -344,11 +346,11 @@ def _tool_fault() -> TeacherFault:
 
 
 def _temporary_root() -> Path:
-    """A new folder of ours outside any git repository, whose agent files and notes Kimi would read."""
+    """Where a folder of ours can be made: outside any git repository, whose agent files and notes Kimi would read."""
     for place in dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))):  # noqa: S108 - mkdtemp
         resolved = place.resolve()
         if resolved.is_dir() and not any((above / ".git").exists() for above in (resolved, *resolved.parents)):
-            return Path(tempfile.mkdtemp(prefix=kimi_sessions.PREFIX, dir=resolved))
+            return resolved / f"{kimi_sessions.PREFIX}{uuid.uuid4().hex[:12]}"
     raise TeacherFault("protocol", "Every folder for temporary files lies in a git repository.", "Set TMPDIR.")
 
 

@@ -75,6 +75,17 @@ def test_generation_is_seen_and_stopped_from_another_terminal(console: Console) 
     console.wait_until_quiet()
 
 
+def test_process_ids_of_a_killed_core_are_taken_away_though_nothing_is_left_to_do(console: Console) -> None:
+    assert console.run(*GENERATE, "--limit", "1").returncode == ExitCode.DONE
+    (console.folder / "generator_pid.txt").write_text(
+        "1\n"
+    )  # killed after its last sample; someone else has the id now
+    (console.folder / ".generator_instance2.log.999999999.link").symlink_to("nowhere")
+    assert console.run(*GENERATE, "--limit", "1").returncode == ExitCode.DONE
+    assert not list(console.folder.glob("*pid.txt"))
+    assert not list(console.folder.glob(".*.link"))
+
+
 def test_the_guides_process_ids_end_generation_cleanly(console: Console) -> None:
     working = console.start(*GENERATE, "--limit", "400")
     console.wait_for(two_accepted)

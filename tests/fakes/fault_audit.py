@@ -9,6 +9,7 @@ rejected file.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from hegelion_core.dialectic.contract import read_sample
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.event_log import EventReader
 from hegelion_core.generation.store import Rejected
-from tests.fakes.fault_run import KEY, FaultRun, Kill
+from tests.fakes.fault_run import KEY, FaultRun, Kill, Stop
 from tests.fakes.fault_server import ANSWERS, CANARY, MARK, Asked
 from tests.fakes.model_server import Request
 
@@ -40,9 +41,11 @@ def audit(run: FaultRun) -> Audit:
     """Look at everything that the run left."""
     faults = list(run.findings.faults)
     log = EventReader(run.console.run_folder / "events.jsonl").read()
-    rejected = _rejected(run.console.samples.with_suffix(".rejected.jsonl"), faults)
+    rejected = read_rejected(run.console.samples.with_suffix(".rejected.jsonl"), faults)
     _check_samples(run, log, faults)
-    lost, ended_by_core = _check_answers(run, rejected, faults)
+    lost, ended_by_core = check_answers(
+        run.console.samples, rejected, run.server.asked, run.findings.stops, run.plan.instances, faults
+    )
     _check_leftovers(run, faults)
     _check_requests(run.server.asked, run.server.requests, faults)
     return Audit(faults, _figures(run, log, rejected, lost, ended_by_core))
@@ -64,26 +67,33 @@ def _check_samples(run: FaultRun, log: list[e.AnyEvent], faults: list[str]) -> N
         faults.append(f"accepted, though the server sent something else than a good answer: {bad}")
 
 
-def _check_answers(run: FaultRun, rejected: list[Rejected], faults: list[str]) -> tuple[list[Asked], list[Asked]]:
+def check_answers(
+    samples: Path,
+    rejected: list[Rejected],
+    all_asked: list[Asked],
+    stops: Sequence[Stop],
+    instances: int,
+    faults: list[str],
+) -> tuple[list[Asked], list[Asked]]:
     """Returns the whole answers that are nowhere: ended with the core, and by the core."""
-    sample_marks = _marks(run.console.samples.read_text().splitlines())
+    sample_marks = _marks(samples.read_text().splitlines())
     kept = sample_marks + _marks([attempt.text for attempt in rejected])
     if twice := [mark for mark, count in kept.items() if count > 1]:
         faults.append(f"kept more than once: {twice}")
-    owed = {mark for stop in run.findings.stops for mark in stop.written}
+    owed = {mark for stop in stops for mark in stop.written}
     if lost := owed - kept.keys():
         faults.append(f"written whole or in part before a stop, and lost: {sorted(lost)}")
-    nowhere = [a for a in run.server.asked if a.whole and a.kind in ANSWERS and a.mark not in kept]
-    by_core = [asked for asked in nowhere if _ended_by_core(asked, run.server.asked, rejected)]
+    nowhere = [a for a in all_asked if a.whole and a.kind in ANSWERS and a.mark not in kept]
+    by_core = [asked for asked in nowhere if _ended_by_core(asked, all_asked, rejected)]
     with_core = [asked for asked in nowhere if asked not in by_core]
     per_stop: Counter[int] = Counter()
     for asked in with_core:
-        number = next((n for n, stop in enumerate(run.findings.stops) if stop.at >= asked.began), None)
-        if number is None or not _was_last(asked, run.server.asked, run.findings.stops[number].at):
+        number = next((n for n, stop in enumerate(stops) if stop.at >= asked.began), None)
+        if number is None or not _was_last(asked, all_asked, stops[number].at):
             faults.append(f"a whole answer is nowhere, and was not in flight at a stop: {asked}")
         else:
             per_stop[number] += 1
-    if most := [count for count in per_stop.values() if count > run.plan.instances]:
+    if most := [count for count in per_stop.values() if count > instances]:
         faults.append(f"more answers lost at a stop than there are instances: {most}")
     return with_core, by_core
 
@@ -167,7 +177,8 @@ def _marks(lines: list[str]) -> Counter[str]:
     return Counter(mark for line in lines for mark in set(MARK.findall(line)))
 
 
-def _rejected(path: Path, faults: list[str]) -> list[Rejected]:
+def read_rejected(path: Path, faults: list[str]) -> list[Rejected]:
+    """The lines of the rejected file."""
     found: list[Rejected] = []
     for line in path.read_bytes().splitlines() if path.exists() else []:
         try:

@@ -26,6 +26,10 @@ def test_a_failure_says_how_much_and_what_to_do() -> None:
 
 def test_an_output_path_that_can_be_written_leaves_only_its_folder(tmp_path: Path) -> None:
     assert isinstance(output_file("rows", tmp_path / "new" / "rows.jsonl"), CheckPassed)
+    left = tmp_path / "new" / ".rows.jsonl.verdicts.999999999.tmp"  # by a check that was killed
+    left.touch()
+    assert isinstance(output_file("rows", tmp_path / "new" / "rows.jsonl"), CheckPassed)
+    assert not left.exists()
     assert isinstance(output_folder("adapter", tmp_path / "more" / "adapter"), CheckPassed)
     assert sorted(str(path.relative_to(tmp_path)) for path in tmp_path.rglob("*")) == ["more", "more/adapter", "new"]
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import tempfile
 from pathlib import Path
 
@@ -33,6 +35,33 @@ def test_a_torn_tail_is_cut_before_the_next_event(tmp_path: Path) -> None:
     log.publish(e.NoticePosted(text="next"))
     log.close()
     assert [event.text for event in EventReader(path).read() if isinstance(event, e.NoticePosted)] == ["whole", "next"]
+
+
+@pytest.mark.parametrize("fails", ["write", "short", "fsync"])
+def test_an_event_that_could_not_be_written_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: str
+) -> None:
+    log = EventLog(tmp_path / "events.jsonl")
+    log.publish(e.NoticePosted(text="before"))
+    before = log.state
+    real = os.write
+
+    def fail(*_: object) -> int:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fsync" if fails == "fsync" else "write", fail)
+        if fails == "short":
+            broken.setattr(os, "write", lambda fd, data: real(fd, data[:9]))
+        with pytest.raises(OSError, match=r"broken|bytes fitted"):
+            log.publish(e.StageFinished(stage="convert", key="k", outputs={}, summary=""))
+    assert log.state == before
+    log.publish(e.NoticePosted(text="after"))
+    log.close()
+    reader = EventReader(tmp_path / "events.jsonl")
+    assert [event.text for event in reader.read() if isinstance(event, e.NoticePosted)] == ["before", "after"]
+    assert reader.damaged == 0
+    assert replay(tmp_path / "events.jsonl") == log.state
 
 
 def test_a_damaged_line_is_counted_and_passed_over(tmp_path: Path) -> None:

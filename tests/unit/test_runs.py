@@ -14,7 +14,7 @@ from hegelion_core import again, runs
 from hegelion_core import events as e
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
-from hegelion_core.run import CoreLock, find_run, identify, open_run
+from hegelion_core.run import CoreLock, find_run, identify, open_run, reread
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import resolve
 from hegelion_core.workspace import RunFolder, Workspace
@@ -205,6 +205,19 @@ def test_the_command_that_goes_on_finds_the_same_run(
     with contextlib.suppress(SystemExit):
         console([*command, "--dry-run"])
     assert f"run: {folder.id} (would be resumed)" in capsys.readouterr().out
+
+
+def test_a_run_whose_folder_a_kill_left_half_made_is_made_whole(place: Workspace) -> None:
+    settings = resolve(place.root, {}).settings
+    folder = place.run(f"20260101-000000-generate-{identify(place, settings, 'generate')}")
+    folder.path.mkdir(parents=True)
+    assert open_run(place, settings, "generate") == folder
+    assert folder.spool.is_dir()
+    assert folder.path.stat().st_mode & 0o077 == 0
+    assert reread(folder) == (settings, "generate")
+    before = folder.settings.stat().st_mtime_ns
+    assert open_run(place, settings, "generate") == folder
+    assert folder.settings.stat().st_mtime_ns == before, "the settings with which it began stay"
 
 
 def test_of_a_run_that_was_asked_for_in_part_the_console_goes_on(place: Workspace) -> None:

@@ -28,6 +28,35 @@ def test_replace_is_atomic_and_leaves_nothing_beside(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
+def test_whoever_writes_a_file_anew_removes_what_killed_writers_of_it_left(tmp_path: Path) -> None:
+    path, gone = tmp_path / "a.json", dead_pid()
+    left = tmp_path / f".a.json.{gone}.tmp"
+    others = [tmp_path / f".a.json.{os.getppid()}.tmp", tmp_path / f".b.json.{gone}.tmp", tmp_path / ".a.json.old"]
+    for each in (left, *others):
+        each.touch()
+    workspace.replace(path, b"new")
+    assert sorted(tmp_path.iterdir()) == sorted([path, *others])
+    left = tmp_path / f".l.{gone}.link"
+    left.symlink_to("nowhere")
+    workspace.link(tmp_path / "l", "one")
+    assert sorted(tmp_path.iterdir()) == sorted([path, tmp_path / "l", *others])
+
+
+def dead_pid() -> int:
+    process = multiprocessing.get_context("fork").Process(target=int)
+    process.start()
+    process.join()
+    assert process.pid is not None
+    return process.pid
+
+
+def test_a_link_that_could_not_be_put_in_place_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "l").mkdir()
+    with pytest.raises(OSError, match=r"Is a directory|cannot overwrite"):
+        workspace.link(tmp_path / "l", "one")
+    assert [path.name for path in tmp_path.iterdir()] == ["l"]
+
+
 def test_a_link_is_replaced(tmp_path: Path) -> None:
     workspace.link(tmp_path / "l", "one")
     workspace.link(tmp_path / "l", "two")

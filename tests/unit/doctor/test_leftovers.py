@@ -142,8 +142,9 @@ def test_a_torn_last_line_gets_its_end_and_nothing_is_lost(place: Workspace) -> 
     path.write_bytes(whole + b'{"instruction": "half')
     found = leftovers.torn_line(case(place))
     assert found.level == "warning"
-    assert mend(found).endswith("It counts for nothing.")
-    assert path.read_bytes() == whole + b'{"instruction": "half\n'
+    assert mend(found).endswith("kept in hegelion_kimi_training_data.rejected.jsonl.")
+    assert path.read_bytes() == whole
+    assert b"half" in SampleStore(path).rejected_path.read_bytes()
     assert leftovers.torn_line(case(place)).level == "ok"
     path.write_bytes(whole[:-1])
     assert mend(leftovers.torn_line(case(place))).endswith("It is a sample.")

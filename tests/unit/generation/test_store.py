@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 from pathlib import Path
 
@@ -46,8 +47,59 @@ def test_two_views_on_one_file_agree(tmp_path: Path) -> None:
     assert two.accepted == 1
 
 
-@pytest.mark.parametrize("torn", [b'{"id": "x", "out', b"\xff\xfe garbage", b"{}"])
-def test_a_torn_last_line_does_not_spoil_the_next(tmp_path: Path, torn: bytes) -> None:
+def kept(path: Path) -> list[Rejected]:
+    lines = path.with_suffix(".rejected.jsonl").read_bytes().splitlines()
+    return [msgspec.json.decode(line, type=Rejected) for line in lines]
+
+
+def test_a_torn_last_line_goes_to_the_rejected_file_so_that_every_line_can_be_read(tmp_path: Path) -> None:
+    path, torn = tmp_path / "s.jsonl", msgspec.json.encode(sample("Should islands ban cars?"))[:300]
+    SampleStore(path).append(sample("Should cities ban cars?"), 9)
+    with path.open("ab") as file:
+        file.write(torn)
+    store = SampleStore(path)
+    assert store.append(sample("Should villages ban cars?"), 9) == "accepted"
+    assert [json.loads(line)["instruction"] for line in path.read_bytes().splitlines()] == [
+        "Should cities ban cars?",
+        "Should villages ban cars?",
+    ]
+    assert [(line.reason, line.text.encode()) for line in kept(path)] == [("torn", torn)]
+    assert (SampleStore(path).accepted, SampleStore(path).unusable) == (2, 0)
+
+
+def test_a_torn_last_line_of_the_rejected_file_does_not_spoil_the_next(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    answer = Rejected(
+        at=1, prompt_id="p-1", query="q", reason="refusal", detail="d", attempt=1, text="I can't.", teacher="t"
+    )
+    SampleStore(path).reject(answer)
+    with path.with_suffix(".rejected.jsonl").open("ab") as file:
+        file.write(msgspec.json.encode(answer)[:40])  # its writer was killed; the answer is still in its call's folder
+    SampleStore(path).reject(answer)
+    assert kept(path) == [answer, answer]
+
+
+def test_an_answer_whose_line_was_torn_is_not_taken_for_kept(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    whole = msgspec.structs.replace(sample("Should cities ban cars?"))
+    whole.hegelion_trace.metadata["call"] = "call-1"
+    attempt = Rejected(
+        at=1, prompt_id="p", query="q", reason="r", detail="d", attempt=1, text="t", teacher="t", call_id="call-2"
+    )
+    path.write_bytes(msgspec.json.encode(whole)[:-3])
+    path.with_suffix(".rejected.jsonl").write_bytes(msgspec.json.encode(attempt)[:-1])
+    store = SampleStore(path)
+    store.mend()
+    assert not store.knows_call("call-1")
+    assert not store.knows_call("call-2")
+    store.append(whole, 9)
+    store.reject(attempt)
+    assert store.knows_call("call-1")
+    assert store.knows_call("call-2")
+
+
+@pytest.mark.parametrize("torn", [b"\xff\xfe garbage", b"{}"])
+def test_a_last_line_of_others_does_not_spoil_the_next(tmp_path: Path, torn: bytes) -> None:
     path = tmp_path / "s.jsonl"
     SampleStore(path).append(sample("Should cities ban cars?"), 9)
     with path.open("ab") as file:

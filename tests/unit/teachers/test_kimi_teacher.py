@@ -237,6 +237,23 @@ async def test_a_killed_cores_folders_are_tidied_up(house: House) -> None:
     assert list(house.temporary.iterdir()) == []
 
 
+async def test_a_core_that_is_killed_while_it_makes_its_folder_leaves_none_unknown(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[bool] = []
+
+    def killed(*_: object, **__: object) -> None:
+        told.append(any(path.is_dir() for path in house.temporary.iterdir()))
+        raise KeyboardInterrupt  # here, where the note is written
+
+    with monkeypatch.context() as patched:
+        patched.setattr("hegelion_core.workspace.replace", killed)
+        with pytest.raises(KeyboardInterrupt):
+            await house.teacher().start()
+    assert told == [False]
+    assert list(house.temporary.iterdir()) == []
+
+
 async def test_a_script_of_behaviours(house: House) -> None:
     script = house.root / "script"
     script.write_text("rate\ngood\n")
