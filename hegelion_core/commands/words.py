@@ -328,7 +328,8 @@ def _(event: e.EvaluationProgressed, state: RunState) -> str:
     # A third at a time: a terminal scrolls, and a log is read later.
     if event.done < event.total and event.done % max(1, event.total // 3):
         return ""
-    return f"  {event.what}: {event.done} of {event.total}"
+    of_each = " tokens of each" if event.what.endswith("answers") else ""
+    return f"  {event.what}: {event.done} of {event.total}{of_each}"
 
 
 def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[str]:
