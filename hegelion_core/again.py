@@ -27,6 +27,12 @@ def kind_of(run_id: str) -> Kind:
     return cast("Kind", found[1]) if found else "run-all"
 
 
+def typed(place: Workspace, *words: str) -> str:
+    """A command for a workspace, or for its demo, as one types it in the current folder: ``train``, ``--run-all``."""
+    where = [] if place.root == Path.cwd() else ["--workspace", str(place.root)]
+    return shlex.join(["hegelion-console", *words, *["--demo"] * place.demo, *where])
+
+
 def command(state: RunState, place: Workspace) -> str:
     """The command line that goes on where a run was, as one types it in the current folder."""
     kind = kind_of(state.run_id)

@@ -13,7 +13,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core import guard
-from hegelion_core.again import Kind, kind_of
+from hegelion_core.again import Kind, kind_of, typed
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import replay
 from hegelion_core.presence import core_of, is_free
@@ -149,7 +149,7 @@ def find(place: Workspace, name: str | None) -> RunFolder:
     """
     runs = place.all_runs()
     if not runs:
-        hint = "Start one with 'hegelion-console --run-all'."
+        hint = f"Start one: {typed(place, '--run-all')}"
         raise UserError(f"No run in {place.artifacts} yet.", hint, ExitCode.NOT_READY)
     if name is None:
         return runs[0]

@@ -59,10 +59,12 @@ class TerminalFace:
             self.note(self._last)
 
     def grows(self, step: Step, reply: str) -> None:
+        self._last = ""  # the newest words stand above
         if self._parts:
             self._parts.grow(step, reply)
 
     def begins(self, step: Step) -> None:
+        self._last = ""
         self._asked[step.critic or step.role] = time.monotonic()
 
     def said(self, step: Step, text: str) -> None:

@@ -16,7 +16,7 @@ from hegelion_core.again import Kind, kind_of
 from hegelion_core.commands.process import settle
 from hegelion_core.commands.streams import write
 from hegelion_core.commands.text import printable
-from hegelion_core.commands.words import describe, summary
+from hegelion_core.commands.words import describe, still, summary
 from hegelion_core.completion import Completion
 from hegelion_core.core import Core
 from hegelion_core.errors import ExitCode
@@ -31,6 +31,9 @@ from hegelion_core.settings import ResolvedSettings
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import Workspace
 
+QUIET = 60.0
+"""Seconds after which it is said that work goes on."""
+
 
 class Output:
     """Standard output and standard error of a headless command. A reader that went away does not end the run."""
@@ -39,9 +42,12 @@ class Output:
         """``as_json``: words go to standard error, and events to standard output, unless that has another use."""
         self._as_json = as_json and events
         self._words = sys.stderr if as_json else sys.stdout
+        self.told_at = time.monotonic()
+        """When people were told something last."""
 
     def words(self, text: str) -> None:
         """A line for people."""
+        self.told_at = time.monotonic()
         write(self._words, printable(text) + "\n")
 
     def event(self, event: AnyEvent, state: RunState) -> None:
@@ -95,14 +101,25 @@ async def _run(
         stop = _on_signals(core, output)
         happening = core.events()
         await core.start(stages)
+        telling = asyncio.create_task(_tell_that_it_is_at_work(core, output))
         async for event in happening:
             output.event(event, core.state)
             if isinstance(event, RunEnded):
                 break
+        telling.cancel()
         code = await core.wait()
         await stop.finished()
         _summarise(place, resolved, core.state, code, output)
         return code, core.state
+
+
+async def _tell_that_it_is_at_work(core: Core, output: Output) -> None:
+    while True:
+        await asyncio.sleep(max(0.0, output.told_at + QUIET - time.monotonic()))
+        if time.monotonic() - output.told_at >= QUIET:
+            output.told_at = time.monotonic()
+            if text := still(core.state):
+                output.words(f"{time.strftime('%H:%M:%S')} {text}")
 
 
 class _Stop:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 from click.core import ParameterSource
 
+from hegelion_core.again import typed
 from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE, Option, together
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable, printable_json
@@ -177,4 +178,5 @@ def _list(asked: _Asked) -> None:
     elif found:
         asked.print_lines(run_words.listed(found))
     else:
-        asked.print_lines([f"No run in {asked.place.artifacts} yet. Start one with 'hegelion-console --run-all'."])
+        begin = typed(asked.place, "--run-all")
+        asked.print_lines([f"No run in {asked.place.artifacts} yet. Start one: {begin}"])

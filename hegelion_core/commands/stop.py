@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shlex
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -88,7 +87,7 @@ async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
             _name_the_other(place, say)
         elif what in ("generate", "train") and what not in running:
             does = " and ".join(running) or "the run"
-            say(f"{what} does not run, {does} does. To stop that: {_command(place)}")
+            say(f"{what} does not run, {does} does. To stop that: {again.typed(place, 'stop')}")
             _name_the_other(place, say)
             return Stopped(core_ended=False)
         else:
@@ -104,17 +103,11 @@ async def _stop(place: Workspace, what: What, say: Say) -> Stopped:
     return Stopped(stopped, ended)
 
 
-def _command(place: Workspace) -> str:
-    """How to stop whatever runs there, as one types it in the current folder."""
-    words = ["hegelion-console", "stop", *["--demo"] * place.demo]
-    return shlex.join([*words, *(["--workspace", str(place.root)] if place.root != Path.cwd() else [])])
-
-
 def _name_the_other(place: Workspace, say: Say) -> None:
     """The demo, where the real job was meant, or the reverse: it is not stopped unasked, but named if it is open."""
     other = Workspace(place.root, demo=not place.demo)
     if not is_free(other):
-        say(f"The {'demo' if other.demo else 'real job'} is open. To stop that: {_command(other)}")
+        say(f"The {'demo' if other.demo else 'real job'} is open. To stop that: {again.typed(other, 'stop')}")
 
 
 async def _connect(place: Workspace) -> Client | None:

@@ -63,6 +63,19 @@ def counts(by_name: Mapping[str, int], most: int = 4) -> str:
     return ", ".join(parts)
 
 
+def still(state: RunState) -> str:
+    """What is at work while nothing happens that would be told; nothing during a wait, of which one was told."""
+    stage = next((name for name, stage in state.stages.items() if stage.status == "running"), None)
+    if stage is None or state.paused:
+        return ""
+    how = ""
+    if stage == "generate" and state.target:
+        how = f": {state.accepted} of {state.target} samples, {generation_facts(state)[0]}"
+    elif stage == "train" and state.plan is not None:
+        how = f": step {state.steps[-1].step if state.steps else state.plan.start_step} of {state.plan.iters}"
+    return f"  still at work, {stage}{how}"
+
+
 def generation_facts(state: RunState) -> list[str]:
     """What generation costs and how it goes, beside the samples themselves; the most useful first."""
     facts = []
@@ -315,7 +328,8 @@ def _(event: e.EvaluationProgressed, state: RunState) -> str:
     # A third at a time: a terminal scrolls, and a log is read later.
     if event.done < event.total and event.done % max(1, event.total // 3):
         return ""
-    return f"  {event.what}: {event.done} of {event.total}"
+    of_each = " tokens of each" if event.what.endswith("answers") else ""
+    return f"  {event.what}: {event.done} of {event.total}{of_each}"
 
 
 def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[str]:

@@ -11,6 +11,7 @@ from typing import Self
 
 from pydantic import ValidationError
 
+from hegelion_core.again import typed
 from hegelion_core.event_log import restore
 from hegelion_core.presence import answers
 from hegelion_core.run_state import RunState
@@ -33,6 +34,10 @@ class Case:
     state: RunState = field(default_factory=RunState)
     damaged: int = 0
     """Lines of the event log that could not be read."""
+
+    def command(self, *words: str) -> str:
+        """What to type."""
+        return typed(self.place, *words)
 
     @classmethod
     def open(cls, place: Workspace, settings: Settings, environment: Mapping[str, str] | None = None) -> Self:

@@ -47,12 +47,12 @@ def samples(case: Case) -> Finding:
     path = case.place.resolve(generation.output)
     wanted = generation.limit or case.state.target or (0 if generation.prompt_file else DEFAULT_LIMIT)
     if not path.exists():
-        return Finding("samples", "note", f"none yet: {case.shown(path)}", "Generate them: hegelion-console generate.")
+        return Finding("samples", "note", f"none yet: {case.shown(path)}", f"Generate them: {case.command('generate')}")
     told = case.state.sample_path == str(path)
     have, what = (case.state.accepted, "samples") if told else (_lines(path), "lines")
     found = f"{have:,}{f' of {wanted:,}' if wanted else ''} {what} in {case.shown(path)}"
     if wanted and have < wanted:
-        return Finding("samples", "note", found, "Generate the rest: hegelion-console generate.")
+        return Finding("samples", "note", found, f"Generate the rest: {case.command('generate')}")
     return Finding("samples", "ok", found)
 
 
@@ -60,7 +60,7 @@ def rows(case: Case) -> Finding:
     """Whether the samples are converted."""
     path = case.place.resolve(case.settings.conversion.output)
     source = case.place.resolve(case.settings.generation.output)
-    convert = "Convert the samples: hegelion-console convert."
+    convert = f"Convert the samples: {case.command('convert')}"
     if not path.exists():
         return Finding("training rows", "note", f"none yet: {case.shown(path)}", convert)
     if not (count := _lines(path)):

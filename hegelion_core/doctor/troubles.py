@@ -21,7 +21,10 @@ def core(case: Case) -> Finding:
     state = case.state
     if case.run is None:
         return Finding(
-            "run", "note", f"no run in {case.shown(case.place.artifacts)} yet", "Start one: hegelion-console --run-all."
+            "run",
+            "note",
+            f"no run in {case.shown(case.place.artifacts)} yet",
+            f"Start one: {case.command('--run-all')}",
         )
     if case.core:
         return Finding("run", "ok", f"{case.run.id}: core {case.core} {'is at work' if state.active else 'is idle'}")
@@ -136,11 +139,11 @@ def adapter(case: Case) -> Finding:
             "adapter",
             "failed",
             f"Training finished, but {case.shown(path)} is empty.",
-            "Train again: hegelion-console train.",
+            f"Train again: {case.command('train')}",
         )
     return Finding(
         "adapter",
         "note",
         f"none yet: {case.shown(path)}",
-        "It is written when training ends: hegelion-console train.",
+        f"It is written when training ends: {case.command('train')}",
     )

@@ -57,6 +57,11 @@ class Examination:
         settings, stop = self.worker.settings.evaluation, self.worker.stop_requested.is_set
         if stop():
             return None
+
+        def reached(tokens: int) -> None:
+            if tokens < settings.max_new_tokens:  # the end is told below, wherever it is
+                self._progress(f"{who} answers", tokens, settings.max_new_tokens)
+
         answers = answer_prompts(
             loaded.model,
             loaded.tokenizer,
@@ -64,7 +69,7 @@ class Examination:
             opened=self.format_.opened,
             max_new_tokens=settings.max_new_tokens,
             seed=settings.seed,
-            progress=lambda reached: self._progress(f"{who} answers", reached, settings.max_new_tokens),
+            progress=reached,
             stop=stop,
         )
         if answers is None:

@@ -226,6 +226,15 @@ def test_of_a_run_that_was_asked_for_in_part_the_console_goes_on(place: Workspac
     assert again.command(part, place) == f"hegelion-console --demo --workspace {place.root} (then press g)"
 
 
+def test_a_command_is_told_as_one_types_it_where_one_is(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    demo = Workspace(place.root, demo=True)
+    assert again.typed(place, "train") == f"hegelion-console train --workspace {place.root}"
+    with pytest.raises(UserError, match="hegelion-console --run-all --demo --workspace"):
+        runs.find(demo, None)
+    monkeypatch.chdir(place.root)
+    assert again.typed(demo, "stop") == "hegelion-console stop --demo"
+
+
 def test_a_name_that_means_no_run_is_refused(place: Workspace) -> None:
     make(place, 1)
     with pytest.raises(UserError, match="no run has"):

@@ -27,6 +27,7 @@ from hegelion_core.event_log import EventLog
 from hegelion_core.fold import fold
 from hegelion_core.glance import AdapterFile, Glance, Log
 from hegelion_core.process_memory import ChildProcess
+from hegelion_core.run import CoreLock
 from hegelion_core.workspace import Workspace
 from hegelion_tui.cli import run
 from tests.fakes.glances import GIB, glance
@@ -159,6 +160,18 @@ def test_nothing_is_made_by_looking(place: Workspace, capsys: pytest.CaptureFixt
     assert run(["--status", "--workspace", str(place.root)]) == 0
     assert "not running; done" in capsys.readouterr().out
     assert sorted(place.root.rglob("*")) == before
+
+
+def test_while_only_the_demo_is_at_work_its_status_is_named(
+    place: Workspace, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(place.root)
+    lock = CoreLock(Workspace(place.root, demo=True))
+    assert run(["--status"]) == 0
+    assert capsys.readouterr().out.endswith("The demo is open: hegelion-console --status --demo\n")
+    lock.release()
+    assert run(["--status"]) == 0
+    assert "demo" not in capsys.readouterr().out
 
 
 def watch(place: Workspace, *arguments: str) -> list[str]:

@@ -13,7 +13,17 @@ from hypothesis import strategies as st
 from hegelion_core import events as e
 from hegelion_core.commands import status_words
 from hegelion_core.commands.text import printable, printable_json
-from hegelion_core.commands.words import amount, counts, describe, duration, generation_facts, nearby, size, summary
+from hegelion_core.commands.words import (
+    amount,
+    counts,
+    describe,
+    duration,
+    generation_facts,
+    nearby,
+    size,
+    still,
+    summary,
+)
 from hegelion_core.fold import fold
 from hegelion_core.run_state import RunState
 from tests.fakes.glances import glance
@@ -55,6 +65,16 @@ OPENED = e.RunOpened(
     at=0, run_id="r-1", folder="f", target=4, teacher="local", student="s", source="bundled", core_pid=1
 )
 ACCEPTED = e.SampleAccepted(at=30, instance=1, prompt_id="p", sample_id="s", accepted=1, seconds=1)
+
+
+def test_while_nothing_is_told_it_is_said_what_is_at_work() -> None:
+    begun = [OPENED, e.WorkRequested(at=1, stages=("generate", "train"))]
+    generating = fold([*begun, e.StageStarted(at=2, stage="generate"), ACCEPTED])
+    training = fold([*begun, e.StageStarted(at=2, stage="train")])
+    waiting = fold([*begun, e.StageStarted(at=2, stage="generate"), e.GenerationPaused(at=3, reason="quota", until=9)])
+    assert still(generating) == "  still at work, generate: 1 of 4 samples, 0 in flight"
+    assert still(training) == "  still at work, train"
+    assert still(waiting) == still(fold(begun)) == ""
 
 
 def test_an_accepted_sample_tells_rate_eta_and_share() -> None:

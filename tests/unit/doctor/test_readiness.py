@@ -57,6 +57,23 @@ def by_name(findings: Iterable[Finding]) -> dict[str, Finding]:
     return {one.name: one for one in findings}
 
 
+def test_what_to_type_is_meant_for_the_demo_in_the_demo(place: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(place.root)
+    demo = case(Workspace(place.root, demo=True))
+    hints = [
+        readiness.samples(demo).mend,
+        readiness.rows(demo).mend,
+        troubles.adapter(demo).mend,
+        troubles.core(demo).mend,
+    ]
+    assert [hint.partition("hegelion-console ")[2] for hint in hints] == [
+        "generate --demo",
+        "convert --demo",
+        "train --demo",
+        "--run-all --demo",
+    ]
+
+
 # Packages
 
 
