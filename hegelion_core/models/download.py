@@ -150,18 +150,17 @@ def _remembered(place: Path) -> Listing | None:
 
 
 def _resolve(name: str, place: Path) -> Listing:
-    from huggingface_hub import HfApi
+    from huggingface_hub import HfApi, constants
     from huggingface_hub.errors import HFValidationError
 
-    api = HfApi()
-    try:
-        commit = msgspec.convert(api.model_info(name, revision="main", timeout=10).sha, Commit)
+    try:  # in one request, since the library's list of a tree waits for a silent hub without end
+        info = HfApi().model_info(name, revision="main", files_metadata=True, timeout=constants.HF_HUB_DOWNLOAD_TIMEOUT)
         found = [
-            {"name": entry.path, "size": entry.size, "sha256": entry.lfs.sha256 if entry.lfs else None}
-            for entry in api.list_repo_tree(name, revision=commit)
-            if hasattr(entry, "size") and is_wanted(entry.path)
+            {"name": file.rfilename, "size": file.size, "sha256": file.lfs.sha256 if file.lfs else None}
+            for file in info.siblings or ()
+            if is_wanted(file.rfilename)
         ]
-        listing = msgspec.convert({"commit": commit, "files": found}, Listing)
+        listing = msgspec.convert({"commit": info.sha, "files": found}, Listing)
     except HFValidationError:
         raise
     except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, or an HF_ENDPOINT that is no hub

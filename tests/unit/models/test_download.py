@@ -63,6 +63,8 @@ class Hub(ThreadingHTTPServer):
         """How the next requests for the weights are answered, if not well: a word of ``_Handler``, or a status."""
         self.listing: bytes | None = None
         """What is said instead of the list of files."""
+        self.silent = False
+        """Whether the list of files is asked for in vain."""
         self.released = threading.Event()
 
     def ranges(self) -> list[str | None]:
@@ -83,10 +85,12 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(302, Location=f"http://localhost:{self.server.server_port}/storage/{WEIGHTS}?signature=secret")
         elif path.startswith((f"/owner/name/resolve/{COMMIT}/", "/storage/")):
             self._send_file(path.rpartition("/")[2])
+        elif path == "/api/models/owner/name/revision/main" and self.server.silent:
+            self.server.released.wait(60)
         elif path == "/api/models/owner/name/revision/main":
-            self._send_json({"id": "owner/name", "sha": COMMIT, "siblings": [], "private": False, "tags": []})
-        elif path == f"/api/models/owner/name/tree/{COMMIT}":
-            self._send_json([{"type": "directory", "path": "onnx", "oid": "0" * 40}, *map(_entry, CONTENT)])
+            assert "blobs=" in self.path  # sizes and hashes are wanted
+            siblings = [*map(_entry, CONTENT)]
+            self._send_json({"id": "owner/name", "sha": COMMIT, "siblings": siblings, "private": False, "tags": []})
         else:
             self._send(404, X_Error_Code="RepoNotFound")
 
@@ -125,10 +129,10 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 def _entry(name: str) -> dict[str, object]:
-    entry: dict[str, object] = {"type": "file", "path": name, "size": len(CONTENT[name]), "oid": "0" * 40}
+    entry: dict[str, object] = {"rfilename": name, "size": len(CONTENT[name]), "blobId": "0" * 40}
     if name == WEIGHTS:
-        oid = hashlib.sha256(CONTENT[name]).hexdigest()
-        entry["lfs"] = {"oid": oid, "size": len(CONTENT[name]), "pointerSize": 134}
+        digest = hashlib.sha256(CONTENT[name]).hexdigest()
+        entry["lfs"] = {"sha256": digest, "size": len(CONTENT[name]), "pointerSize": 134}
     return entry
 
 
@@ -329,6 +333,12 @@ def test_a_hub_that_is_not_there_is_said(here: Here, monkeypatch: pytest.MonkeyP
     assert "local model folder" in hint
     monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
     assert "Unset HF_HUB_OFFLINE" in here.refused("owner/name: the model hub can't be reached")
+
+
+def test_a_hub_that_falls_silent_is_left(hub: Hub, here: Here, monkeypatch: pytest.MonkeyPatch) -> None:
+    hub.silent = True
+    monkeypatch.setattr(constants, "HF_HUB_DOWNLOAD_TIMEOUT", 0.2)
+    assert "Check the network" in here.refused("owner/name: the model hub can't be reached")
 
 
 @pytest.mark.parametrize("listing", [b"<html>sign in here</html>", b"[]", b'{"sha": "../../elsewhere", "id": "x"}'])
