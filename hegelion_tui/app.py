@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from textual import on, work
 from textual.app import SystemCommand
+from textual.command import CommandPalette
 from textual.dom import DOMNode
 from textual.message import Message
 from textual.notifications import SeverityLevel
@@ -60,6 +61,7 @@ from hegelion_tui.messages import (
 )
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.screens.room import Dialog, Room
 from hegelion_tui.telling import TellingApp
 from hegelion_tui.themes import DARK, LIGHT, TERMINAL
 from hegelion_tui.widgets.chart import ChartPane
@@ -107,6 +109,10 @@ class SilencesHeard(Message):
         super().__init__()
         self.found = found
         self.limit = limit
+
+
+class Palette(CommandPalette, Dialog[None]):
+    """Textual's, before our backdrop."""
 
 
 class ConsoleApp(TellingApp):
@@ -429,7 +435,7 @@ class ConsoleApp(TellingApp):
             self._main.query_one(Deck).keys_changed()
             for screen in self.screen_stack:
                 for bar in screen.query(KeyBar):
-                    await bar.rebuild()
+                    bar.refresh()
         elif message.name in map(preferences.alert_setting, alerts.KINDS):
             wanted = await asyncio.to_thread(preferences.read, self._operations.place.root, self._flags)
             self.ways = wanted.alerts
@@ -461,9 +467,14 @@ class ConsoleApp(TellingApp):
         module = await asyncio.to_thread(importlib.import_module, "hegelion_tui.screens.checklist")
         await self._show(module.ChecklistScreen(self._operations.place, self._operations.state), CHECK_ACTIONS)
 
-    async def _show(self, screen: Screen[None], actions: tuple[Action, ...]) -> None:
+    async def _show(self, screen: Room, actions: tuple[Action, ...]) -> None:
         """Show a screen until it is left; the palette offers its actions meanwhile."""
         self._tables[screen] = actions
+        for path in screen.css_path:  # Textual would apply them to what is there, which has no use for them
+            if not self.stylesheet.has_source(str(path)):
+                self.stylesheet.read(path)
+                self.stylesheet.parse()
+        screen.fit(self.size)
         try:
             await self.push_screen_wait(screen)
         finally:
@@ -473,6 +484,10 @@ class ConsoleApp(TellingApp):
     def _samples_decided(self) -> None:
         if not self._main.gone:
             self._ask(self._operations.recount())
+
+    def action_command_palette(self) -> None:
+        if not isinstance(self.screen, Palette):
+            self.push_screen(Palette(id="--command-palette"))
 
     async def action_quit(self) -> None:
         """Ctrl+Q and Ctrl+C: asks as ``q`` does; a second time leaves, and the run goes on."""

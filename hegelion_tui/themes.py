@@ -5,6 +5,8 @@ All of Textual's themes can be chosen in the palette, too.
 
 from __future__ import annotations
 
+from rich.style import Style as RichStyle
+from textual.style import Style
 from textual.theme import Theme
 
 DARK = Theme(
@@ -92,3 +94,8 @@ TERMINAL = Theme(
         "screen-selection-background": "ansi_cyan",
     },
 )
+
+
+def rich_style(text: str) -> RichStyle:
+    """A style such as ``bold $primary`` in the colours of now; what it does not name stays as it is."""
+    return Style.parse(text).rich_style

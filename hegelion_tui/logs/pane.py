@@ -89,7 +89,6 @@ class LogPane(Pane):
 
     def compose(self) -> ComposeResult:
         yield LogView(self.volume).data_bind(LogPane.empty)
-        yield Prompt()
 
     @property
     def view(self) -> LogView:
@@ -166,11 +165,11 @@ class LogPane(Pane):
 
     # What the keys do
 
-    def action_search(self) -> None:
-        self._ask("search", self._hunt.pattern.text if self._hunt else "")
+    async def action_search(self) -> None:
+        await self._ask("search", self._hunt.pattern.text if self._hunt else "")
 
-    def action_filter(self) -> None:
-        self._ask("filter", self._filter.text if self._filter else "")
+    async def action_filter(self) -> None:
+        await self._ask("filter", self._filter.text if self._filter else "")
 
     def action_next_match(self) -> None:
         self._seek(1)
@@ -198,7 +197,7 @@ class LogPane(Pane):
 
     def action_clear(self) -> None:
         """One thing at a time: the prompt, the selection, the search, the filter."""
-        if self.query_one(Prompt).has_class("-open"):
+        if self._asking:
             self._give_up()
             self.screen.set_focus(self.view, scroll_visible=False)
         elif self.screen.selections:
@@ -210,9 +209,15 @@ class LogPane(Pane):
 
     # The prompt
 
-    def _ask(self, purpose: Purpose, text: str) -> None:
+    async def _ask(self, purpose: Purpose, text: str) -> None:
         self._load()
+        if not self.query(Prompt):  # a prompt that nobody asked for would be styled and laid out with all else
+            await self.mount(Prompt())
         self.query_one(Prompt).ask(purpose, text)
+
+    @property
+    def _asking(self) -> bool:
+        return any(prompt.has_class("-open") for prompt in self.query(Prompt))
 
     @work(thread=True)
     def _load(self) -> None:
@@ -244,7 +249,7 @@ class LogPane(Pane):
 
     def on_descendant_blur(self) -> None:
         """Who goes elsewhere has given up the prompt."""
-        if self.query_one(Prompt).has_class("-open") and not self.query_one(Input).has_focus:
+        if self._asking and not self.query_one(Input).has_focus:
             self._give_up()
 
     def _give_up(self) -> None:

@@ -21,13 +21,14 @@ from textual.scroll_view import ScrollView
 from textual.selection import Selection
 from textual.strip import Strip
 
-from hegelion_tui.logs.marks import KINDS
+from hegelion_tui.logs.marks import Kind
 from hegelion_tui.logs.marks import marks as begin_marks
 from hegelion_tui.logs.search import BadPattern, Pattern, Spot
 from hegelion_tui.logs.selecting import MAX_COPIED, copied, lines_of
 from hegelion_tui.logs.text import part
 from hegelion_tui.logs.volume import Cursor, Keep, Page, Volume
 from hegelion_tui.logs.window import MAX_LINES, Row, Window
+from hegelion_tui.themes import rich_style
 
 PAGE = 200
 """Lines that are read at a time."""
@@ -39,8 +40,10 @@ COUNTED = 4 << 20
 """Bytes at most in which new lines are counted at one look."""
 SLICE = 16
 """Blocks that a thread filters at a time: a pause to be cancelled in after each."""
-LABELS = 6
+LABELS = ("$primary", "$success", "$accent", "$secondary-lighten-2", "$error-lighten-1", "$primary-lighten-2")
 """Colours of labels in a merged log."""
+COLOURS: dict[Kind, str] = {"time": "dim", "call": "dim", "part": "$primary", "good": "$success", "bad": "$error"}
+MATCH, CURRENT = "underline $accent", "bold reverse $accent"
 
 
 class LogView(ScrollView, can_focus=True):
@@ -54,13 +57,7 @@ class LogView(ScrollView, can_focus=True):
         ("less_than_sign", "scroll_home", "Start"),
         ("greater_than_sign,G", "scroll_end", "End"),
     ]
-    COMPONENT_CLASSES: ClassVar[set[str]] = {
-        "log-view--empty",
-        "log-view--match",
-        "log-view--current",
-        *(f"log-view--label-{number}" for number in range(LABELS)),
-        *(f"log-view--{kind}" for kind in KINDS),
-    }
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"log-view--empty"}
 
     virtual_size: reactive[Size] = reactive(Size(0, 0), repaint=False)
     """As any widget's, but the screen is not laid out anew when it changes: its scrollbars alone depend on it."""
@@ -424,7 +421,7 @@ class LogView(ScrollView, can_focus=True):
         number = row.entry.file + 1
         room = self._edge - 2
         text = f"{number:>{room}}" if row.start == 0 else " " * room
-        colour = self.get_component_rich_style(f"log-view--label-{row.entry.file % LABELS}", partial=True)
+        colour = rich_style(LABELS[row.entry.file % len(LABELS)])
         return Strip([Segment(f"{text}│ ", style + colour)])
 
     def _segments(self, row: Row, start: int, end: int, style: Style) -> list[Segment]:
@@ -443,10 +440,7 @@ class LogView(ScrollView, can_focus=True):
         """Time, call and verdict, where a row begins with them."""
         if start:
             return []
-        return [
-            (left, right, self.get_component_rich_style(f"log-view--{kind}", partial=True))
-            for left, right, kind in begin_marks(row.entry.line.plain)
-        ]
+        return [(left, right, rich_style(COLOURS[kind])) for left, right, kind in begin_marks(row.entry.line.plain)]
 
     def _matches(self, row: Row, start: int, end: int) -> list[tuple[int, int, Style]]:
         if self.pattern is None:
@@ -455,8 +449,7 @@ class LogView(ScrollView, can_focus=True):
             spans = self.pattern.spans(row.entry.line.plain, patience=0.04)
         except BadPattern:
             return []  # its count says so
-        match = self.get_component_rich_style("log-view--match", partial=True)
-        current = self.get_component_rich_style("log-view--current", partial=True)
+        match, current = rich_style(MATCH), rich_style(CURRENT)
         spot = self.spot
         here = spot is not None and (spot.file, spot.offset) == (row.entry.file, row.entry.offset)
         return [

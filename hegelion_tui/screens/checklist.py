@@ -16,7 +16,6 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -31,6 +30,7 @@ from hegelion_tui.actions import CHECK_ACTIONS, CHECK_KEYS
 from hegelion_tui.keys import key_names
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.screens.room import Room
 from hegelion_tui.widgets.key_bar import KeyBar
 
 PATIENCE = 20.0
@@ -54,14 +54,12 @@ class Said(Message):
     line: str
 
 
-class ChecklistScreen(Screen[None]):
+class ChecklistScreen(Room):
     """Checks above, all about the chosen one below."""
 
     AUTO_FOCUS = "#checks"
     CSS_PATH = "../checklist.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in CHECK_ACTIONS]
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     def __init__(self, place: Workspace, state: RunState) -> None:
         super().__init__()

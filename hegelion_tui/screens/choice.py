@@ -10,14 +10,15 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import OptionList
 from textual.widgets.option_list import Option
+
+from hegelion_tui.screens.room import Dialog
 
 _HOW = "Enter takes one, Escape none"
 
 
-class Choice(ModalScreen[str | None]):
+class Choice(Dialog[str | None]):
     """Dismisses with the id that was taken, or ``None``."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,q", "dismiss", "Close")]

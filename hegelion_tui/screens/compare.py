@@ -17,7 +17,6 @@ from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -33,6 +32,7 @@ from hegelion_tui.actions import COMPARE_ACTIONS, COMPARE_KEYS
 from hegelion_tui.logs.pane import Entry
 from hegelion_tui.messages import AnswersStopRequested, QuestionAsked
 from hegelion_tui.screens.help import HelpScreen
+from hegelion_tui.screens.room import Room
 from hegelion_tui.widgets.key_bar import KeyBar
 
 POLL = 0.1
@@ -103,7 +103,7 @@ class AnswerPane(VerticalScroll):
         self.border_title, self.border_subtitle = Content(self.who), ""
 
 
-class CompareScreen(Screen[None]):
+class CompareScreen(Room):
     """Questions and figures above, both answers in the middle, the question line below."""
 
     AUTO_FOCUS = "QuestionLine"
@@ -115,8 +115,6 @@ class CompareScreen(Screen[None]):
         Binding("pageup", "scroll_both(-1)", show=False),
         Binding("pagedown", "scroll_both(1)", show=False),
     ]
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (76, "-middle"), (110, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     state: reactive[RunState] = reactive(RunState(), repaint=False)
     gone: reactive[bool] = reactive(False, repaint=False)

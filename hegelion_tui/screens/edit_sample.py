@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Button, Label, Static, TextArea
 
 from hegelion_core.dialectic.parsing import clean
@@ -19,11 +18,12 @@ from hegelion_core.generation.by_hand import check_text
 from hegelion_core.generation.decisions import Text
 from hegelion_tui import sample_words
 from hegelion_tui.screens.question import Answer, Question
+from hegelion_tui.screens.room import Dialog
 
 PARTS: Sequence[str] = ("thesis", "antithesis", "synthesis", "answer")
 
 
-class EditSample(ModalScreen[Text | None]):
+class EditSample(Dialog[Text | None]):
     """Its result is the text to keep; ``None``: nothing is changed."""
 
     AUTO_FOCUS = "#thesis"

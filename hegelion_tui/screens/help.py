@@ -11,11 +11,11 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.geometry import Size
-from textual.screen import ModalScreen
 from textual.widget import Widget
 
 from hegelion_tui.actions import ACTIONS, CHART_ACTIONS, LOG_ACTIONS, SCROLLING, Action
 from hegelion_tui.keys import remapped
+from hegelion_tui.screens.room import Dialog
 
 Keys = Sequence[tuple[str, str]]
 """Keys as people read them, and what they do."""
@@ -59,7 +59,7 @@ class KeyTable(Widget):
             yield Content.assemble((line, "dim"))
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Closes with Escape, ? or q."""
 
     BINDINGS: ClassVar[list[BindingType]] = [("escape,question_mark,q,f1", "dismiss", "Close")]

@@ -9,11 +9,12 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Static
 
+from hegelion_tui.screens.room import Dialog
 
-class LineQuestion(ModalScreen[str | None]):
+
+class LineQuestion(Dialog[str | None]):
     """Its result is the line; ``None`` if it was not answered."""
 
     BINDINGS: ClassVar[list[BindingType]] = [Binding("escape", "dismiss(None)", "Cancel")]

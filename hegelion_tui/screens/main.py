@@ -8,7 +8,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Static
 
 from hegelion_core.events import STAGES
@@ -29,6 +28,7 @@ from hegelion_tui.messages import (
     StopRequested,
 )
 from hegelion_tui.screens.help import HelpScreen
+from hegelion_tui.screens.room import Room
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
 from hegelion_tui.widgets.key_bar import KeyBar
@@ -45,14 +45,11 @@ from hegelion_tui.widgets.lines import (
 from hegelion_tui.widgets.pane import Pane
 
 
-class MainScreen(Screen[None]):
+class MainScreen(Room):
     """Header, stages, progress, the deck of panes, notices, keys."""
 
     AUTO_FOCUS = ""  # the deck says which pane gets the keyboard
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in ACTIONS]
-    # Textual declares these as instance variables, so a ClassVar here would contradict it.
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     state: reactive[RunState] = reactive(RunState(), repaint=False)
     now: reactive[float] = reactive(0.0, repaint=False)
@@ -118,8 +115,7 @@ class MainScreen(Screen[None]):
         self.post_message(QuitRequested())
 
     def action_maximise(self) -> None:
-        self.set_class(not self.has_class("-maximised"), "-maximised")
-        self.remove_class("-beside")
+        self.update_classes({"-maximised": not self.has_class("-maximised"), "-beside": False})
         self.query_one(Deck).active.take_focus()
 
     @property
@@ -128,7 +124,8 @@ class MainScreen(Screen[None]):
         return self.query_one(Deck).active
 
     def action_beside(self) -> None:
-        self.set_class(not self.has_class("-beside"), "-beside", "-maximised")
+        beside = not self.has_class("-beside")
+        self.update_classes({"-beside": beside, "-maximised": beside})
         deck = self.query_one(Deck)
         deck.active.take_focus()
         self.call_after_refresh(deck.lay_out)

@@ -12,8 +12,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.events import Key
-from textual.screen import ModalScreen
 from textual.widgets import Button, Static
+
+from hegelion_tui.screens.room import Dialog
 
 
 @dataclass(frozen=True)
@@ -28,7 +29,7 @@ class Answer:
 CANCEL = Answer("cancel", "escape", "Cancel")
 
 
-class Question(ModalScreen[str]):
+class Question(Dialog[str]):
     """Its result is the name of the answer; the first one is the one that Enter takes."""
 
     BINDINGS: ClassVar[list[BindingType]] = [

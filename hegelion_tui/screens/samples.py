@@ -20,7 +20,6 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
-from textual.screen import Screen
 from textual.widgets import Input, Static
 
 from hegelion_core.errors import UserError, explain
@@ -37,6 +36,7 @@ from hegelion_tui.screens.edit_sample import EditSample
 from hegelion_tui.screens.export_samples import export_samples
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.line_question import LineQuestion
+from hegelion_tui.screens.room import Room
 from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.widgets.sample_table import RowMoved, RowOpened, SampleTable
 
@@ -91,14 +91,12 @@ class ViewTab(Static):
         await self.run_action(f"screen.choose_view('{self.view}')")
 
 
-class SamplesScreen(Screen[None]):
+class SamplesScreen(Room):
     """Table and text side by side where there is room, else one at a time."""
 
     AUTO_FOCUS = "SampleTable"
     CSS_PATH = "../samples.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in SAMPLE_ACTIONS]
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     state: reactive[RunState] = reactive(RunState(), repaint=False)
 

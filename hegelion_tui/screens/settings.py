@@ -18,7 +18,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
@@ -33,6 +32,7 @@ from hegelion_tui.messages import SettingSaved
 from hegelion_tui.preferences import THEME
 from hegelion_tui.screens.choice import Choice
 from hegelion_tui.screens.help import HelpScreen
+from hegelion_tui.screens.room import Room
 from hegelion_tui.setting_rows import UNKNOWN, Row
 from hegelion_tui.widgets.key_bar import KeyBar
 
@@ -50,14 +50,12 @@ class Looked(Message):
     trouble: str = ""
 
 
-class SettingsScreen(Screen[None]):
+class SettingsScreen(Room):
     """Sections on the left, settings on the right, all about one of them below."""
 
     AUTO_FOCUS = "#settings"
     CSS_PATH = "../settings.tcss"
     BINDINGS: ClassVar[list[BindingType]] = [action.binding for action in SETTING_ACTIONS]
-    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012
-    VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     def __init__(self, place: Workspace, flags: Mapping[str, object], themes: Sequence[str]) -> None:
         super().__init__()

@@ -29,6 +29,7 @@ from hegelion_tui.axes import Axis, View
 from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import METRICS, SMOOTHING, Earlier, Metric, Role, Series
 from hegelion_tui.screens.choice import Choice
+from hegelion_tui.themes import rich_style
 from hegelion_tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
@@ -58,7 +59,7 @@ class ChartBody(Widget, can_focus=True):
     """Legend and plot, or what will come."""
 
     ALLOW_SELECT = False
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"chart--{role}" for role in STYLES} | {"chart--cursor"}
+    COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--cursor"}
 
     def compose(self) -> ComposeResult:
         yield Static(NOTHING_YET, classes="empty", markup=False)
@@ -283,8 +284,8 @@ class ChartPane(Pane):
             drawn,
             x=Axis(*x, partial(linear_ticks, *x, least_interval=1)),
             y=Axis(*y, partial(log_ticks if self.logarithmic else linear_ticks, *y)),
-            styles={role: self._style(role) for role in STYLES},
-            cursor=(self.cursor, self._style("cursor")) if self.cursor is not None else None,
+            styles={role: str(rich_style(style)) for role, style in STYLES.items()},
+            cursor=(self.cursor, self._cursor_style) if self.cursor is not None else None,
         )
 
     def _show_legend(self, legend: Content) -> None:
@@ -293,8 +294,9 @@ class ChartPane(Pane):
         # To lay the whole screen out anew costs more than the chart: only if it needs another number of lines.
         shown.update(legend, layout=lines != shown.size.height)
 
-    def _style(self, name: str) -> str:
-        return str(self.query_one(ChartBody).get_component_rich_style(f"chart--{name}"))
+    @property
+    def _cursor_style(self) -> str:
+        return str(self.query_one(ChartBody).get_component_rich_style("chart--cursor"))
 
     def _show_titles(self) -> None:
         parts = [self.metric.name + (f" ({self.metric.unit})" if self.metric.unit else ""), self.view.words()]

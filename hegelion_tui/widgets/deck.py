@@ -6,6 +6,7 @@ from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
 from textual.reactive import reactive
+from textual.widget import Widget
 from textual.widgets import Static
 
 from hegelion_core.run_state import InstanceState, RunState
@@ -213,14 +214,16 @@ class Deck(Vertical):
         active = self.active
         others = [pane for pane in self.panes if pane is not active]
         second = next((pane for pane in others if pane.id == self.second_id), others[0] if others else active)
-        for pane in self.query(Pane):
-            pane.set_class(pane is active, "-active")
-            pane.set_class(pane is second, "-second")
-        for tab in self.query(Tab):
-            tab.set_class(tab.pane_id == active.id, "-active")
-        for row in (self.query_one("#generators"), self.query_one("#merged-row"), self.query_one("#below")):
-            row.set_class(active.parent is row, "-active")
-            row.set_class(second.parent is row, "-second")
+        marks: list[tuple[Widget, bool, bool]] = [(pane, pane is active, pane is second) for pane in self.query(Pane)]
+        marks += [(tab, tab.pane_id == active.id, False) for tab in self.query(Tab)]
+        for row in self.query("#generators, #merged-row, #below").results(Widget):
+            marks.append((row, active.parent is row, second.parent is row))
+        before = {widget: widget.classes for widget, _, _ in marks}
+        for widget, first, other in marks:
+            widget.update_classes({"-active": first, "-second": other}, update=False)
+        # These classes mean nothing to what is in a pane, which therefore is not styled anew.
+        changed = [widget for widget, classes in before.items() if widget.classes != classes]
+        self.app.stylesheet.update_nodes(changed, animate=True)
         self.call_after_refresh(self.lay_out)
 
     async def _match_generators(self, state: RunState) -> None:

@@ -24,6 +24,8 @@ from tests.tui.screen_text import until_shown
 
 RUNS = 7
 SIZE = (160, 50)
+REST = 0.5
+"""Seconds between keys, in which nobody looks: to look takes time of the same loop."""
 
 
 def paint() -> Iterator[tuple[str, str, str]]:
@@ -75,15 +77,14 @@ async def _opened(scene: Scene) -> float:
             watch = Watch()
             watching = asyncio.create_task(watch.look())
             for key in scene.keys:
-                if key.startswith("wait:"):
-                    await until_shown(pilot, key.removeprefix("wait:"))
-                else:
+                if not key.startswith("wait:"):
                     pilot.app.simulate_key(key)
-            await until_shown(pilot, *scene.shows)
-            await pilot.pause(0.5)
+                await asyncio.sleep(REST)
+            await asyncio.sleep(REST)
             watching.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await watching
+            await until_shown(pilot, *scene.shows)
     return watch.longest
 
 

@@ -18,6 +18,7 @@ from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.question import Question
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.deck import Deck
+from hegelion_tui.widgets.key_bar import KeyBar
 from tests.tui.fake_operations import FakeOperations, answered, ended, generating, opened, step, training
 from tests.tui.screen_text import text_of, until, until_shown
 
@@ -395,7 +396,13 @@ async def test_the_palette_does_every_action(run: FakeOperations) -> None:
 
 async def test_keys_at_the_foot_can_be_clicked(run: FakeOperations) -> None:
     async with console(run).run_test(size=WIDE, notifications=True) as pilot:
-        await pilot.click("KeyHint:first-of-type")
+        bar = pilot.app.screen.query_one(KeyBar)
+        for action, columns in bar.places():
+            await pilot.hover(KeyBar, offset=(columns[0] + 1, 0))  # one cell of padding stands before them
+            await until(pilot, lambda action=action: (bar.pointed, bar.tooltip) == (action.name, action.help))  # type: ignore[misc]
+        await pilot.hover(KeyBar, offset=(next(bar.places())[1].stop + 1, 0))
+        await until(pilot, lambda: (bar.pointed, bar.tooltip) == ("", None))
+        await pilot.click(KeyBar, offset=(1, 0))
         await until(pilot, lambda: [request[0] for request in run.asked] == ["start"])
 
 

@@ -20,6 +20,7 @@ from hegelion_tui.screens.edit_sample import EditSample
 from hegelion_tui.screens.help import HelpScreen
 from hegelion_tui.screens.main import MainScreen
 from hegelion_tui.screens.samples import SamplesScreen, pattern
+from hegelion_tui.widgets.key_bar import KeyBar
 from hegelion_tui.widgets.sample_table import SampleTable
 from tests.tui.fake_operations import FakeOperations, opened
 from tests.tui.screen_text import text_of, until, until_shown
@@ -272,8 +273,9 @@ async def test_mouse(run: FakeOperations, store: SampleStore) -> None:
         await until_shown(pilot, "✗ refusal")
         await pilot.click("#view-samples")
         await until(pilot, lambda: shown.count == 60 and page_number(pilot) == 1)
-        accept = next(hint for hint in pilot.app.screen.query("KeyHint") if "Accept" in str(hint.render()))
-        await pilot.click(accept)
+        bar = pilot.app.screen.query_one(KeyBar)
+        accept = next(columns for action, columns in bar.places() if action.label == "Accept")
+        await pilot.click(KeyBar, offset=(accept[0] + 1, 0))
         await until_shown(pilot, "✓ accepted by hand")
     assert standing_of(store, 0) == "accepted by hand"
 
