@@ -90,8 +90,8 @@ class ChecklistScreen(Room):
     def on_unmount(self) -> None:
         self._left = True
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._list.scroll_to_highlight)
+    def show_resized(self) -> None:
+        self._list.scroll_to_highlight()
 
     @property
     def _list(self) -> OptionList:

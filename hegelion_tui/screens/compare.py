@@ -108,6 +108,7 @@ class CompareScreen(Room):
 
     AUTO_FOCUS = "QuestionLine"
     CSS_PATH = "../compare.tcss"
+    HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (76, "-middle"), (110, "-wide")]  # noqa: RUF012
     BINDINGS: ClassVar[list[BindingType]] = [
         *(action.binding for action in COMPARE_ACTIONS),
         Binding("up", "choose(-1)", show=False),
@@ -165,8 +166,8 @@ class CompareScreen(Room):
         self._show_how()
         self._open()
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._fit)
+    def show_resized(self) -> None:
+        self._fit()
 
     def watch_state(self) -> None:
         self._show_head()

@@ -94,8 +94,8 @@ class SettingsScreen(Room):
         self._look()
         self.set_interval(POLL, self._poll)
 
-    def on_resize(self) -> None:
-        self.call_after_refresh(self._show_rows)
+    def show_resized(self) -> None:
+        self._show_rows()
 
     @property
     def _list(self) -> OptionList:
