@@ -71,28 +71,31 @@ class LogFile:
         finally:
             os.close(fd)
 
-    def lines(self, block: int, start: int = 0) -> list[RawLine]:
+    def lines(self, block: int, start: int = 0, last: int = 0) -> list[RawLine]:
         """The lines that begin in ``block``, from ``start`` on, which must be where a line begins or before the block.
 
-        The last one of the file is not whole while its newline is missing.
+        The last one of the file is not whole while its newline is missing. Those before the ``last`` so many may be
+        left out, if it is given: a block has hundreds.
         """
         begin = block * BLOCK
         data = self.read(begin, 2 * BLOCK)
         own, more = data[:BLOCK], data[BLOCK:]
         at = start - begin if start > begin else self._first(begin, own)
         found: list[RawLine] = []
-        last = own.rfind(b"\n") + 1
-        if at < last:
-            for text in own[at : last - 1].split(b"\n"):
-                end = at + len(text) + 1
-                found.append(RawLine(begin + at, text, begin + end))
-                at = end
+        end = own.rfind(b"\n") + 1
+        if at < end:
+            texts = own[at : end - 1].rsplit(b"\n", last or -1)
+            if 0 < last < len(texts):
+                at += len(texts.pop(0)) + 1
+            for text in texts:
+                found.append(RawLine(begin + at, text, begin + at + len(text) + 1))
+                at += len(text) + 1
         if at >= len(own):
             return found
         text = own[at:]
         if len(own) < BLOCK:
             found.append(RawLine(begin + at, text, begin + len(own), whole=False))
-        elif last == 0:
+        elif end == 0:
             found.append(RawLine(begin + at, text, begin + BLOCK))
         elif (newline := more.find(b"\n")) >= 0:
             found.append(RawLine(begin + at, text + more[:newline], begin + BLOCK + newline + 1))

@@ -21,12 +21,15 @@ from hegelion_tui.actions import LOG_ACTIONS
 from hegelion_tui.logs.search import BadPattern, Hunt, Pattern, Spot
 from hegelion_tui.logs.view import LogView
 from hegelion_tui.logs.volume import Volume
+from hegelion_tui.screens.room import pause
 from hegelion_tui.widgets.pane import Pane
 
 POLL = 0.1
 """Seconds between looks at a log."""
 ELSEWHERE = 3
 """Of so many looks one is made where nobody is."""
+LANES = 8
+"""Panes next to each other do not look at the same time: into so many parts the time between looks is divided."""
 SLICE = 128
 """Blocks that a thread counts at a time."""
 _SHOWN = 40  # characters of a pattern in the title
@@ -73,8 +76,17 @@ class LogPane(Pane):
     empty: reactive[str] = reactive("", repaint=False)
     """What stands in an empty log."""
 
-    def __init__(self, title: str, paths: Sequence[Path], id: str, empty: str) -> None:  # noqa: A002 - Textual's name
+    def __init__(
+        self,
+        title: str,
+        paths: Sequence[Path],
+        id: str,  # noqa: A002 - Textual's name
+        empty: str,
+        turn: asyncio.Lock | None = None,
+    ) -> None:
+        """``turn`` is had by the pane that looks at its log; panes of one screen share it."""
         super().__init__(title, id)
+        self._turn = turn or asyncio.Lock()
         self.set_reactive(LogPane.heading, Content(title))
         self.set_reactive(LogPane.empty, empty)
         self.paths = list(paths)
@@ -98,13 +110,19 @@ class LogPane(Pane):
         self.watch(self.view, "unseen", self._show_foot)
         self.watch(self.view, "following", self._show_foot)
         self.call_after_refresh(self.poll)
+        self._tick = list(self.screen.query(LogPane)).index(self)
+        self.set_timer(max(0.001, self._tick % LANES * POLL / LANES), self._follow)
+
+    def _follow(self) -> None:
         self.set_interval(POLL, self._poll_if_shown)
 
-    def _poll_if_shown(self) -> None:
+    async def _poll_if_shown(self) -> None:
         """A pane that nobody is in is looked at less often."""
         self._tick += 1
         if self.view.is_on_screen and (self.has_focus_within or self._tick % ELSEWHERE == 0):
-            self.poll()
+            async with self._turn:  # one pane after the other, and the keys between them
+                self.poll()
+                await pause()
 
     def poll(self) -> None:
         """Look for what is new in the files."""

@@ -77,6 +77,7 @@ class LogView(ScrollView, can_focus=True):
 
     def __init__(self, volume: Volume) -> None:
         self._strips: LRUCache[tuple[int, int, int, int], Strip] = LRUCache(256)
+        self._own_style: Style | None = None
         super().__init__()
         self.volume = volume
         self.window = Window(volume.start)
@@ -345,6 +346,14 @@ class LogView(ScrollView, can_focus=True):
     def notify_style_update(self) -> None:
         super().notify_style_update()
         self._strips.clear()
+        self._own_style = None
+
+    @property
+    def _style(self) -> Style:
+        """The style of plain text; Textual works it out from all that is around it, at each line."""
+        if self._own_style is None:
+            self._own_style = self.rich_style
+        return self._own_style
 
     def _rewrap(self) -> None:
         if not self.scrollable_content_region.width:
@@ -391,7 +400,7 @@ class LogView(ScrollView, can_focus=True):
 
     def render_line(self, y: int) -> Strip:
         number = y + self.scroll_offset.y
-        style, width = self.rich_style, self.size.width
+        style, width = self._style, self.size.width
         rows = self.window.rows
         if number >= len(rows):
             empty = self.empty if not rows and y == 0 else ""

@@ -100,7 +100,7 @@ class Volume:
         ends: list[int] = []
         for number, end in enumerate(self.end):
             last = -(-end // BLOCK) - 1
-            blocks = (self.files[number].lines(block) for block in range(last, max(-1, last - 3), -1))
+            blocks = (self.files[number].lines(block, last=1) for block in range(last, max(-1, last - 3), -1))
             line = next((lines[-1] for lines in blocks if lines), None)
             ends.append(0 if line is None else line.end if line.whole else line.offset)
         self._whole_end = self.end, tuple(ends)

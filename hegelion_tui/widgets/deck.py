@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
@@ -75,6 +77,7 @@ class Deck(Vertical):
         super().__init__()
         self._place = place
         self._chosen = False
+        self._turn = asyncio.Lock()
         self.active_id = "generator-1"
         self.second_id = "train"
         """The pane that was active before: the one that stands beside the active one."""
@@ -85,7 +88,8 @@ class Deck(Vertical):
             yield self._generator(1)
         yield Vertical(id="merged-row")
         with Horizontal(id="below"):
-            yield LogPane("training", [self._place.train_log], "train", "The log of training will stand here.")
+            empty = "The log of training will stand here."
+            yield LogPane("training", [self._place.train_log], "train", empty, self._turn)
             yield ChartPane(self._place, id="chart").data_bind(Deck.state)
             yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
 
@@ -141,7 +145,7 @@ class Deck(Vertical):
         if self.has_class("-merged"):
             title = f"generators 1 to {len(paths)}, by time" if len(paths) > 1 else "generator 1"
             empty = wording.empty_generator(self.state, key_names(self.app))
-            await row.mount(LogPane(title, paths, "merged", empty))
+            await row.mount(LogPane(title, paths, "merged", empty, self._turn))
 
     @property
     def _generators(self) -> list[LogPane]:
@@ -244,7 +248,7 @@ class Deck(Vertical):
     def _generator(self, number: int) -> LogPane:
         path = self._place.generator_log(number)
         empty = wording.empty_generator(self.state, key_names(self.app))
-        return LogPane(f"generator {number}", [path], f"generator-{number}", empty)
+        return LogPane(f"generator {number}", [path], f"generator-{number}", empty, self._turn)
 
     def keys_changed(self) -> None:
         """Tell with the new keys what tells of keys."""
