@@ -19,15 +19,17 @@ from textual.widgets import Input, Static
 from hegelion_core.commands.text import printable
 from hegelion_tui.actions import LOG_ACTIONS
 from hegelion_tui.logs.search import BadPattern, Hunt, Pattern, Spot
+from hegelion_tui.logs.turns import Turns
 from hegelion_tui.logs.view import LogView
 from hegelion_tui.logs.volume import Volume
-from hegelion_tui.screens.room import pause
 from hegelion_tui.widgets.pane import Pane
 
 POLL = 0.1
 """Seconds between looks at a log."""
 ELSEWHERE = 3
 """Of so many looks one is made where nobody is."""
+SLOWER = 3
+"""How many times less often while keys are pressed."""
 LANES = 8
 """Panes next to each other do not look at the same time: into so many parts the time between looks is divided."""
 SLICE = 128
@@ -82,11 +84,11 @@ class LogPane(Pane):
         paths: Sequence[Path],
         id: str,  # noqa: A002 - Textual's name
         empty: str,
-        turn: asyncio.Lock | None = None,
+        turns: Turns | None = None,
     ) -> None:
-        """``turn`` is had by the pane that looks at its log; panes of one screen share it."""
+        """``turns`` are shared by the panes of a screen."""
         super().__init__(title, id)
-        self._turn = turn or asyncio.Lock()
+        self._turns = turns or Turns()
         self.set_reactive(LogPane.heading, Content(title))
         self.set_reactive(LogPane.empty, empty)
         self.paths = list(paths)
@@ -100,7 +102,7 @@ class LogPane(Pane):
         self._ordinal: int | None = None
 
     def compose(self) -> ComposeResult:
-        yield LogView(self.volume).data_bind(LogPane.empty)
+        yield LogView(self.volume, self._turns).data_bind(LogPane.empty)
 
     @property
     def view(self) -> LogView:
@@ -117,12 +119,12 @@ class LogPane(Pane):
         self.set_interval(POLL, self._poll_if_shown)
 
     async def _poll_if_shown(self) -> None:
-        """A pane that nobody is in is looked at less often."""
+        """A pane that nobody is in is looked at less often, and still less while keys are pressed in another."""
         self._tick += 1
-        if self.view.is_on_screen and (self.has_focus_within or self._tick % ELSEWHERE == 0):
-            async with self._turn:  # one pane after the other, and the keys between them
+        every = 1 if self.has_focus_within else ELSEWHERE * (SLOWER if self._turns.keys_come else 1)
+        if self.view.is_on_screen and self._tick % every == 0:
+            async with self._turns.mine():
                 self.poll()
-                await pause()
 
     def poll(self) -> None:
         """Look for what is new in the files."""
@@ -245,6 +247,7 @@ class LogPane(Pane):
     def _typed(self, event: Input.Changed) -> None:
         """Show at once what would match."""
         event.stop()
+        self._turns.key_pressed()
         prompt = self.query_one(Prompt)
         pattern = self._compile(event.value)
         if prompt.purpose == "search" and (pattern is not None or not event.value):

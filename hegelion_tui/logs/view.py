@@ -12,7 +12,7 @@ from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import work
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 from textual.cache import LRUCache
 from textual.geometry import Offset, Size
 from textual.message import Message
@@ -26,6 +26,7 @@ from hegelion_tui.logs.marks import marks as begin_marks
 from hegelion_tui.logs.search import BadPattern, Pattern, Spot
 from hegelion_tui.logs.selecting import MAX_COPIED, copied, lines_of
 from hegelion_tui.logs.text import part
+from hegelion_tui.logs.turns import Turns
 from hegelion_tui.logs.volume import Cursor, Keep, Page, Volume
 from hegelion_tui.logs.window import MAX_LINES, Row, Window
 from hegelion_tui.themes import rich_style
@@ -49,11 +50,12 @@ MATCH, CURRENT = "underline $accent", "bold reverse $accent"
 class LogView(ScrollView, can_focus=True):
     """One log, or several merged by time. Its keys are in ``hegelion_tui.actions``; its pane does what they say."""
 
+    # Scrolling has priority: its keys need not go through all that is around a log before they do something.
     BINDINGS: ClassVar[list[BindingType]] = [
-        ("j", "scroll_down", "Down"),
-        ("k", "scroll_up", "Up"),
-        ("space", "page_down", "Page down"),
-        ("b", "page_up", "Page up"),
+        Binding("j,down", "scroll_down", "Down", priority=True),
+        Binding("k,up", "scroll_up", "Up", priority=True),
+        Binding("space,pagedown", "page_down", "Page down", priority=True),
+        Binding("b,pageup", "page_up", "Page up", priority=True),
         ("less_than_sign", "scroll_home", "Start"),
         ("greater_than_sign,G", "scroll_end", "End"),
     ]
@@ -75,11 +77,12 @@ class LogView(ScrollView, can_focus=True):
     class Moved(Message):
         """Other lines are shown, or the log has changed."""
 
-    def __init__(self, volume: Volume) -> None:
+    def __init__(self, volume: Volume, turns: Turns) -> None:
         self._strips: LRUCache[tuple[int, int, int, int], Strip] = LRUCache(256)
         self._own_style: Style | None = None
         super().__init__()
         self.volume = volume
+        self._turns = turns
         self.window = Window(volume.start)
         self.keep: Keep | None = None
         self._counted = volume.start
@@ -305,6 +308,7 @@ class LogView(ScrollView, can_focus=True):
     def scroll_to(self, x: float | None = None, y: float | None = None, **options: object) -> None:
         """Without animation: what is read meanwhile would move its target."""
         options["animate"] = False
+        self._turns.key_pressed()
         super().scroll_to(x, y, **options)  # type: ignore[arg-type]
 
     def action_scroll_home(self) -> None:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
@@ -16,6 +14,7 @@ from hegelion_core.workspace import Workspace
 from hegelion_tui import ending, wording
 from hegelion_tui.keys import key_names
 from hegelion_tui.logs.pane import LogPane
+from hegelion_tui.logs.turns import Turns
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.pane import Pane, PaneChosen
 
@@ -77,7 +76,7 @@ class Deck(Vertical):
         super().__init__()
         self._place = place
         self._chosen = False
-        self._turn = asyncio.Lock()
+        self._turns = Turns()
         self.active_id = "generator-1"
         self.second_id = "train"
         """The pane that was active before: the one that stands beside the active one."""
@@ -89,7 +88,7 @@ class Deck(Vertical):
         yield Vertical(id="merged-row")
         with Horizontal(id="below"):
             empty = "The log of training will stand here."
-            yield LogPane("training", [self._place.train_log], "train", empty, self._turn)
+            yield LogPane("training", [self._place.train_log], "train", empty, self._turns)
             yield ChartPane(self._place, id="chart").data_bind(Deck.state)
             yield SummaryPane(self._place, id="summary").data_bind(Deck.state)
 
@@ -145,7 +144,7 @@ class Deck(Vertical):
         if self.has_class("-merged"):
             title = f"generators 1 to {len(paths)}, by time" if len(paths) > 1 else "generator 1"
             empty = wording.empty_generator(self.state, key_names(self.app))
-            await row.mount(LogPane(title, paths, "merged", empty, self._turn))
+            await row.mount(LogPane(title, paths, "merged", empty, self._turns))
 
     @property
     def _generators(self) -> list[LogPane]:
@@ -248,7 +247,7 @@ class Deck(Vertical):
     def _generator(self, number: int) -> LogPane:
         path = self._place.generator_log(number)
         empty = wording.empty_generator(self.state, key_names(self.app))
-        return LogPane(f"generator {number}", [path], f"generator-{number}", empty, self._turn)
+        return LogPane(f"generator {number}", [path], f"generator-{number}", empty, self._turns)
 
     def keys_changed(self) -> None:
         """Tell with the new keys what tells of keys."""
