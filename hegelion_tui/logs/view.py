@@ -79,8 +79,8 @@ class LogView(ScrollView, can_focus=True):
 
     def __init__(self, volume: Volume, turns: Turns) -> None:
         self._strips: LRUCache[tuple[int, int, int, int], Strip] = LRUCache(256)
-        self._own_style: Style | None = None
         super().__init__()
+        self._own_style: Style | None = None
         self.volume = volume
         self._turns = turns
         self.window = Window(volume.start)
@@ -354,7 +354,7 @@ class LogView(ScrollView, can_focus=True):
 
     @property
     def _style(self) -> Style:
-        """The style of plain text; Textual works it out from all that is around it, at each line."""
+        """The style of plain text; Textual would work it out from all that is around it, at each line."""
         if self._own_style is None:
             self._own_style = self.rich_style
         return self._own_style

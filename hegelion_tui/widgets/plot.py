@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 
+from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
 from textual.containers import Grid
@@ -61,6 +62,19 @@ class _Canvas(Canvas):
             self.refresh()
         elif changed := [y for y, (old, new) in enumerate(zip(before, now, strict=True)) if old != new]:
             self.refresh(*(Region(0, y, self.size.width, 1) for y in changed))
+
+    _own_style: Style | None = None
+
+    @property
+    def rich_style(self) -> Style:
+        """Asked for at each line; worked out only after styles have changed."""
+        if self._own_style is None:
+            self._own_style = super().rich_style
+        return self._own_style
+
+    def notify_style_update(self) -> None:
+        super().notify_style_update()
+        self._own_style = None
 
     def render_line(self, y: int) -> Strip:
         # Before it knows its size the library gives a strip without a style, which NO_COLOR's filter cannot bear.
