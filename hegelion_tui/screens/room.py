@@ -22,6 +22,8 @@ from textual.strip import Strip
 from textual.style import Style
 from textual.visual import RenderOptions, Visual
 
+from hegelion_tui.widgets.bare import bare_lines
+
 NO_STYLE = RichStyle()
 BREATH = 0.001
 """Seconds of a pause: long enough for more than one turn of the event loop."""
@@ -29,6 +31,8 @@ BREATH = 0.001
 
 class Room(Screen[None]):
     """A screen that fills the terminal."""
+
+    render_lines = bare_lines
 
     # Textual declares these as instance variables, so a ClassVar here would contradict it.
     HORIZONTAL_BREAKPOINTS = [(0, "-tiny"), (40, "-narrow"), (110, "-wide")]  # noqa: RUF012

@@ -30,6 +30,7 @@ from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import METRICS, SMOOTHING, Earlier, Metric, Role, Series
 from hegelion_tui.screens.choice import Choice
 from hegelion_tui.themes import rich_style
+from hegelion_tui.widgets.bare import bare_lines
 from hegelion_tui.widgets.pane import Pane
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ChartBody(Widget, can_focus=True):
 
     ALLOW_SELECT = False
     COMPONENT_CLASSES: ClassVar[set[str]] = {"chart--cursor"}
+    render_lines = bare_lines
 
     def compose(self) -> ComposeResult:
         yield Static(NOTHING_YET, classes="empty", markup=False)

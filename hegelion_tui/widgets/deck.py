@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from textual import on
 from textual.app import ComposeResult
-from textual.containers import Grid, Horizontal, HorizontalScroll, Vertical, VerticalScroll
+from textual.containers import Grid, HorizontalScroll, VerticalScroll
 from textual.reactive import reactive
 from textual.widget import Widget
 from textual.widgets import Static
@@ -15,6 +15,7 @@ from hegelion_tui import ending, wording
 from hegelion_tui.keys import key_names
 from hegelion_tui.logs.pane import LogPane
 from hegelion_tui.logs.turns import Turns
+from hegelion_tui.widgets.bare import BareColumn, BareGrid, BareRow
 from hegelion_tui.widgets.chart import ChartPane
 from hegelion_tui.widgets.pane import Pane, PaneChosen
 
@@ -66,7 +67,7 @@ class SummaryScroll(VerticalScroll):
     """Room for a summary that is longer than its pane."""
 
 
-class Deck(Vertical):
+class Deck(BareColumn):
     """Generators above; training, chart and summary below. One pane is active; the keyboard goes with it."""
 
     state: reactive[RunState] = reactive(RunState(), repaint=False)
@@ -83,10 +84,10 @@ class Deck(Vertical):
 
     def compose(self) -> ComposeResult:
         yield HorizontalScroll(id="tabs", can_focus=False)
-        with Grid(id="generators"):
+        with BareGrid(id="generators"):
             yield self._generator(1)
-        yield Vertical(id="merged-row")
-        with Horizontal(id="below"):
+        yield BareColumn(id="merged-row")
+        with BareRow(id="below"):
             empty = "The log of training will stand here."
             yield LogPane("training", [self._place.train_log], "train", empty, self._turns)
             yield ChartPane(self._place, id="chart").data_bind(Deck.state)

@@ -8,7 +8,6 @@ from contextlib import ExitStack, contextmanager
 from rich.style import Style
 from textual import events
 from textual.app import ComposeResult
-from textual.containers import Grid
 from textual.geometry import Region
 from textual.strip import Strip
 from textual_hires_canvas import Canvas
@@ -21,6 +20,7 @@ from hegelion_tui.axes import Axis
 from hegelion_tui.braille import line_cells
 from hegelion_tui.messages import StepPointed, WheelTurned
 from hegelion_tui.metrics import Role, Series
+from hegelion_tui.widgets.bare import BareGrid
 
 MARGIN = 9
 """Cells left of the plot, for the labels of its marks."""
@@ -93,7 +93,7 @@ class Plot(PlotWidget, inherit_bindings=False, can_focus=False):
 
     def compose(self) -> ComposeResult:
         # The library's own parts, by the names by which it knows them.
-        with Grid():
+        with BareGrid():
             yield from (_Canvas(1, 1, id=name) for name in ("margin-top", "margin-left", "plot", "margin-bottom"))
         yield Legend(id="legend")
 
