@@ -7,8 +7,8 @@ import contextlib
 import time
 from collections.abc import AsyncGenerator
 
-from hegelion_tui.screens.room import pause
-
+BREATH = 0.001
+"""Seconds between two panes: more than one turn of the event loop."""
 HELD = 0.3
 """Seconds after a key for which it counts as being pressed: keys that are held come faster."""
 
@@ -34,4 +34,4 @@ class Turns:
         """Wait until no other pane is at it; what has come meanwhile, keys above all, is heard before the next."""
         async with self._lock:
             yield
-            await pause()
+            await asyncio.sleep(BREATH)

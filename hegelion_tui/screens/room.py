@@ -1,12 +1,10 @@
 """What our screens have in common: how they take their size, and what is seen behind a dialog.
 
-To open a screen takes many steps of work. Keys are heard between them: no step is long, and what need not be done is
-not done (styles applied for a size that is not the screen's, a background worked out twice).
+To open a screen is the longest work of the event loop, so nothing of it is done twice: no styles for a size that is
+not the terminal's, no second layout for the size that it has already, no background worked out at each segment.
 """
 
 from __future__ import annotations
-
-import asyncio
 
 from rich.segment import Segment
 from rich.style import Style as RichStyle
@@ -25,8 +23,6 @@ from textual.visual import RenderOptions, Visual
 from hegelion_tui.widgets.bare import bare_lines
 
 NO_STYLE = RichStyle()
-BREATH = 0.001
-"""Seconds of a pause: long enough for more than one turn of the event loop."""
 
 
 class Room(Screen[None]):
@@ -39,13 +35,18 @@ class Room(Screen[None]):
     VERTICAL_BREAKPOINTS = [(0, "-flat"), (12, "-short"), (32, "-tall")]  # noqa: RUF012
 
     def fit(self, size: Size) -> None:
-        """Have the classes of a terminal of this size from the start: else all is styled once more after the layout."""
+        """Have the classes of a terminal of this size from the start."""
         for length, steps in ((size.width, self.HORIZONTAL_BREAKPOINTS), (size.height, self.VERTICAL_BREAKPOINTS)):
             self.add_class([name for least, name in steps if length >= least][-1], update=False)
+        self._fitted = size
+
+    _fitted: Size | None = None
 
     @on(Resize)
-    async def _resized(self) -> None:
-        await pause()
+    def _resized(self, event: Resize) -> None:
+        if event.size == self._fitted and has_laid_out(self, event.size):
+            event.prevent_default()
+        self._fitted = None
         self.call_later(self.call_after_refresh, self.show_resized)
 
     def show_resized(self) -> None:
@@ -60,8 +61,9 @@ class Dialog(ModalScreen[ScreenResultType]):
         return Backdrop(behind.screen, behind.color) if isinstance(behind, BackgroundScreen) else behind
 
     @on(Resize)
-    async def _listen(self) -> None:
-        await pause()
+    def _resized(self, event: Resize) -> None:
+        if has_laid_out(self, event.size):
+            event.prevent_default()
 
 
 class Backdrop(Visual):
@@ -92,9 +94,6 @@ class Backdrop(Visual):
         return self._screen.size.height
 
 
-async def pause() -> None:
-    """Let others have their turn, the keyboard among them.
-
-    Awaited before a screen is laid out for a new size: what came before it (its first layout) was a long step, too.
-    """
-    await asyncio.sleep(BREATH)
+def has_laid_out(screen: Screen[ScreenResultType], size: Size) -> bool:
+    """Whether all has its place already for this size: Textual lays a new screen out, and then tells it its size."""
+    return screen._compositor.size == size
