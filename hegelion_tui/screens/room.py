@@ -69,7 +69,7 @@ class Dialog(ModalScreen[ScreenResultType]):
 class Backdrop(Visual):
     """What Textual shows behind a dialog, in a part of the time: a style is mixed once, not at each segment."""
 
-    def __init__(self, screen: Screen[object], tint: Color) -> None:
+    def __init__(self, screen: Screen[ScreenResultType], tint: Color) -> None:
         self._screen = screen
         self._tint = tint
 

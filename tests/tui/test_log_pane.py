@@ -198,6 +198,16 @@ async def search(pilot: Pilot[None], pattern: str, key: str = "slash") -> None:
     await pilot.pause()
 
 
+async def test_keys_that_scroll_are_letters_in_the_prompt(pilot: Pilot[None]) -> None:
+    shown = rows(pilot)
+    await search(pilot, "jkbG")
+    assert pane_of(pilot).query_one(Input).value == "jkbG"
+    await until(pilot, lambda: "no match" in subtitle(pilot))
+    assert rows(pilot) == shown
+    await pilot.press("k", "up", "b", "pageup")
+    await until(pilot, lambda: rows(pilot)[0] < shown[0])
+
+
 async def test_search_goes_to_the_nearest_match_and_on_and_back(pilot: Pilot[None]) -> None:
     await search(pilot, "9[05]5$")
     await until(pilot, lambda: subtitle(pilot).startswith("/ 2 of 2"))

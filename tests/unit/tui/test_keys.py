@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from textual.binding import Binding
 
 from hegelion_tui import keys, preferences
 from hegelion_tui.actions import ACTIONS, SCROLL_KEYS
@@ -66,8 +67,8 @@ def test_the_keys_that_the_console_comes_with_differ_and_are_all_keys() -> None:
 
 
 def test_the_keys_of_a_log_are_known() -> None:
-    own = [key for binding in LogView.BINDINGS if isinstance(binding, tuple) for key in binding[0].split(",")]
-    assert set(own) == SCROLL_KEYS
+    own = [binding.key for binding in Binding.make_bindings(LogView.BINDINGS)]
+    assert set(own) == SCROLL_KEYS | {"up", "down", "pageup", "pagedown"}
 
 
 def test_keys_are_written_as_they_look() -> None:

@@ -46,6 +46,19 @@ def test_blocks_hold_every_line_once_and_in_order(data: bytes, size: int) -> Non
             assert file.lines(line.offset // size, line.offset)[0] == line
 
 
+@given(CONTENT, st.integers(1, 9), st.integers(1, 5))
+def test_the_last_lines_of_a_block_are_those_of_all(data: bytes, size: int, last: int) -> None:
+    with tempfile.TemporaryDirectory() as folder, blocks_of(size):
+        path = Path(folder) / "log"
+        path.write_bytes(data)
+        file = LogFile(path)
+        file.look()
+        for block in range(file.blocks):
+            every, some = file.lines(block), file.lines(block, last=last)
+            assert some == every[len(every) - len(some) :]
+            assert len(some) >= min(last, len(every))
+
+
 @given(CONTENT, CONTENT, st.integers(1, 9))
 def test_a_whole_line_stays_what_it_is_while_the_file_grows(data: bytes, more: bytes, size: int) -> None:
     with tempfile.TemporaryDirectory() as folder, blocks_of(size):
