@@ -37,7 +37,7 @@ FEW = 20
 """Lines beyond two screens that are read at an end which will soon be another."""
 FLOOD = 8 * 1024
 """Bytes that are new at one look, of which only the end is shown."""
-COUNTED = 4 << 20
+COUNTED = 1 << 20
 """Bytes at most in which new lines are counted at one look."""
 SLICE = 16
 """Blocks that a thread filters at a time: a pause to be cancelled in after each."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +15,7 @@ from hegelion_tui.screens.room import Backdrop
 from hegelion_tui.screens.settings import SettingsScreen
 from tests.tui.scenes import BY_NAME, NO_COLOUR, played
 from tests.tui.screen_text import until, until_shown
-from tests.tui.test_screens import KEPT, app_of, compare, shown
+from tests.tui.test_screens import KEPT, PATIENCE, app_of, compare, shown
 
 SMALLEST = (60, 20)
 THEMES = ("hegelion-dark", "hegelion-light", "hegelion-terminal", NO_COLOUR)
@@ -27,14 +28,13 @@ async def test_a_screen_opened_in_a_small_terminal_is_the_one_that_became_small(
         await compare(pilot, scene, KEPT / "60x20" / f"{name}.txt", shown)
 
 
-async def test_keys_that_come_at_once_are_heard_by_the_dialog(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    left: list[HelpScreen] = []
-    monkeypatch.setattr(HelpScreen, "on_unmount", lambda self: left.append(self), raising=False)
+async def test_a_key_that_comes_before_a_dialog_is_there_is_heard_by_it(tmp_path: Path) -> None:
     async with played(BY_NAME["generating"], tmp_path, (80, 24)) as pilot:
         app = app_of(pilot)
-        for key in ("question_mark", "escape"):
-            app.simulate_key(key)
-        await until(pilot, lambda: len(left) == 1)
+        closed = app.push_screen(HelpScreen(), wait_for_dismiss=True)
+        app.simulate_key("escape")
+        async with asyncio.timeout(PATIENCE):
+            assert await closed is None
         assert app.screen is app._main
 
 
