@@ -31,10 +31,11 @@ async def test_a_screen_opened_in_a_small_terminal_is_the_one_that_became_small(
 async def test_a_key_that_comes_before_a_dialog_is_there_is_heard_by_it(tmp_path: Path) -> None:
     async with played(BY_NAME["generating"], tmp_path, (80, 24)) as pilot:
         app = app_of(pilot)
-        closed = app.push_screen(HelpScreen(), wait_for_dismiss=True)
+        closed = asyncio.Event()
+        app.push_screen(HelpScreen(), lambda _: closed.set())
         app.simulate_key("escape")
         async with asyncio.timeout(PATIENCE):
-            assert await closed is None
+            await closed.wait()
         assert app.screen is app._main
 
 
