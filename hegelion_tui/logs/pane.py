@@ -29,7 +29,7 @@ POLL = 0.1
 ELSEWHERE = 3
 """Of so many looks one is made where nobody is."""
 SLOWER = 3
-"""How many times less often while keys are pressed."""
+"""How many times less often while keys are pressed in another pane, or nobody could read what comes."""
 LANES = 8
 """Panes next to each other do not look at the same time: into so many parts the time between looks is divided."""
 SLICE = 128
@@ -119,9 +119,11 @@ class LogPane(Pane):
         self.set_interval(POLL, self._poll_if_shown)
 
     async def _poll_if_shown(self) -> None:
-        """A pane that nobody is in is looked at less often, and still less while keys are pressed in another."""
+        """A pane that nobody is in is looked at less often, and any still less while its log rushes by."""
         self._tick += 1
-        every = 1 if self.has_focus_within else ELSEWHERE * (SLOWER if self._turns.keys_come else 1)
+        every = 1 if self.has_focus_within else ELSEWHERE
+        if self.view.rushing or (self._turns.keys_come and not self.has_focus_within):
+            every *= SLOWER
         if self.view.is_on_screen and self._tick % every == 0:
             async with self._turns.mine():
                 self.poll()

@@ -81,6 +81,8 @@ class LogView(ScrollView, can_focus=True):
         self._strips: LRUCache[tuple[int, int, int, int], Strip] = LRUCache(256)
         super().__init__()
         self._own_style: Style | None = None
+        self.rushing = False
+        """Whether more came at the last look than anyone could read."""
         self.volume = volume
         self._turns = turns
         self.window = Window(volume.start)
@@ -113,6 +115,7 @@ class LogView(ScrollView, can_focus=True):
             self.spot, self._counted, self.unseen = None, self.volume.start, 0
             self.following = True
         elif self.volume.size == before and self._fresh:
+            self.rushing = False
             return
         if not self.volume.learn(SLICE // len(self.volume.files)):
             self._learn()
@@ -121,6 +124,7 @@ class LogView(ScrollView, can_focus=True):
         if self.following:
             self._catch_up()
         else:
+            self.rushing = False
             self._count_new()
             self._fill()
         self.post_message(self.Moved())
@@ -184,7 +188,8 @@ class LogView(ScrollView, can_focus=True):
     def _catch_up(self) -> None:
         """Show the end."""
         behind = sum(self.volume.end) - sum(self.window.bottom)
-        if self.keep is None and behind > FLOOD:
+        self.rushing = self.keep is None and behind > FLOOD
+        if self.rushing:
             self._jump(self.volume.whole_end())
             return
         for _ in range(MAX_LINES // PAGE):

@@ -198,6 +198,22 @@ async def search(pilot: Pilot[None], pattern: str, key: str = "slash") -> None:
     await pilot.pause()
 
 
+async def test_a_log_that_rushes_by_is_looked_at_less_often_until_it_rests(pilot: Pilot[None], log: Path) -> None:
+    pane, view = pane_of(pilot), view_of(pilot)
+    pane.poll()
+    rushing = [view.rushing]
+    with log.open("a") as file:
+        file.write("more than anyone can read\n" * 1000)
+    pane.poll()
+    rushing.append(view.rushing)
+    pane.poll()
+    rushing.append(view.rushing)
+    assert rushing == [False, True, False]
+    with log.open("a") as file:
+        file.write("the last line\n")
+    await until(pilot, lambda: rows(pilot)[-1] == "the last line")
+
+
 async def test_keys_that_scroll_are_letters_in_the_prompt(pilot: Pilot[None]) -> None:
     shown = rows(pilot)
     await search(pilot, "jkbG")
