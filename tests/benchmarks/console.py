@@ -239,7 +239,8 @@ def run_app(folder: Path) -> None:  # noqa: C901 - an app in a function: only th
                 peak = max(peak, resident())
                 found = {"looks": looks, "moved": moved, "held_up": held_up, "worked": worked, "cpu": processor() - cpu}
                 found |= {"before": before, "grown": peak - before}
-                (folder / "found").write_text(json.dumps(found))
+                (folder / "finding").write_text(json.dumps(found))
+                (folder / "finding").replace(folder / "found")
 
         async def _view(self, number: int) -> LogView:
             while True:
