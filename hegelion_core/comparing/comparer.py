@@ -110,7 +110,7 @@ class Comparer:
             at=time.time(),
         )
         folder = exchange.place(self._folder, number)
-        folder.mkdir(parents=True)
+        workspace.make_folder(folder)
         workspace.replace(folder / exchange.QUESTION, msgspec.json.encode(question), durable=False)
 
     async def _keep_child(self) -> None:
