@@ -123,7 +123,7 @@ class Comparer:
             NAME,
             [sys.executable, "-u", "-m", MODULE, str(job)],
             cwd=self._place.root,
-            env=environment(os.environ),
+            env=environment(os.environ, self._settings.teacher.key_variable),
             stdout=self._log_file,
         )
         self._watching = asyncio.create_task(self._watch(self._child))

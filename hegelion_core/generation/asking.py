@@ -189,7 +189,7 @@ async def asker(place: Workspace, settings: Settings, face: Face) -> AsyncIterat
         UserError: it is not ready, and what to do.
         UserError: something lies where questions work that no question leaves.
     """
-    redact = Redactor(os.environ)
+    redact = Redactor(os.environ, (settings.teacher.key_variable,))
     asks = place.artifacts / "asks"
     own_folder.check(RunFolder(asks))
     run = RunFolder(asks / str(os.getpid()))

@@ -89,7 +89,7 @@ class LocalTeacher:
                 NAME,
                 [sys.executable, "-u", "-m", self._module, str(job)],
                 cwd=self._place.root,
-                env=environment(os.environ),
+                env=environment(os.environ, self._settings.teacher.key_variable),
                 stdout=self._log_file,
             )
             self._engine = child
