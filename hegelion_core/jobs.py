@@ -163,5 +163,8 @@ def how_it_ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    memory = " (as it does when the system runs out of memory)" if name in ("SIGKILL", "SIGABRT") else ""
-    return f"was ended by {name}{memory}"
+    why = {
+        **dict.fromkeys(("SIGKILL", "SIGABRT"), " (as it does when the system runs out of memory)"),
+        **dict.fromkeys(("SIGSEGV", "SIGBUS"), " (a fault in a library, perhaps at what it read)"),
+    }
+    return f"was ended by {name}{why.get(name, '')}"

@@ -10,19 +10,24 @@ import struct
 import tarfile
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
+import msgspec
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from hegelion_core.errors import UserError
 from hegelion_core.generation.data_sets import open_data_set
+from hegelion_core.generation.prompt_files import SourcePrompt
 from hegelion_core.models import blas, loading
 from hegelion_core.training.export.source import read_adapter
 from tests.fakes.tiny_model import make_tiny_model
-from tests.hostile.texts import LINES
+from tests.hostile.texts import LINES, NESTING, SHELL, STEERING, TURNS
 
 
 class Touch:
@@ -215,3 +220,28 @@ def test_no_pickle_of_a_data_set_is_read_and_no_code_of_it_is_run(tmp_path: Path
             open_data_set(str(path), "train", None, tmp_path)
     assert not ran.exists()
     assert not (tmp_path / "b.txt").exists()
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_a_data_set_of_hostile_bytes_is_read_or_refused(kind: str, tmp_path: Path) -> None:
+    # What nests without end, and a bare null, kill the process that reads them, in Arrow: a worker, see
+    # test_generate_bad_input.
+    lines = [line for line in LINES.values() if len(line) < NESTING and line != b"null"]
+    for number, content in enumerate((*lines, b"prompt\n" + b"\n".join(lines), b"PAR1" * 9)):
+        path = tmp_path / f"{number}.{kind}"
+        path.write_bytes(content + b"\n")
+        assert "\n" not in _refusal(partial(_prompts, path))
+
+
+def _prompts(path: Path) -> list[SourcePrompt]:
+    return list(open_data_set(path.name, "train", None, path.parent).prompts())
+
+
+def test_columns_of_hostile_names_and_values_are_read_or_refused(tmp_path: Path) -> None:
+    for name in ("../../x", STEERING, "", "prompt\0", "__class__", "x" * 10_000):
+        path = tmp_path / "x.parquet"
+        pq.write_table(pa.table({name: [SHELL], "n": [{"prompt": TURNS}]}), path)
+        assert _refusal(lambda: open_data_set("x.parquet", "train", None, tmp_path))
+    path.with_suffix(".jsonl").write_bytes(msgspec.json.encode({"prompt": SHELL + STEERING + TURNS}) + b"\n")
+    [found] = open_data_set("x.jsonl", "train", None, tmp_path).prompts()
+    assert found.text == SHELL + STEERING + TURNS
