@@ -60,9 +60,10 @@ class Redactor:
             environment: its values whose names match ``CREDENTIAL_NAME``, in any case of letters.
             named: variables of it that hold a credential, whatever their names are.
         """
-        values = set(_secrets(environment, named))
+        values = {form for value in _secrets(environment, named) for form in _spellings(value)}
         self._values = _any_of(values)
-        self._unmistakable = _any_of({value for value in values if _UNMISTAKABLE.fullmatch(value)})
+        self._own = {value.lower() for value in values if _UNMISTAKABLE.fullmatch(value)}
+        self._unmistakable = _any_of(self._own)
 
     def known(self, text: str) -> str:
         """``text`` without the values that are looked for and are no words: for what must stay as it is otherwise.
@@ -70,6 +71,13 @@ class Redactor:
         An answer may well show what a key looks like. The user's own never belongs into it.
         """
         return self._unmistakable.sub(MARK, text) if self._unmistakable is not None else text
+
+    def growing(self, text: str) -> str:
+        """``known`` of a text that is still being written: what may become such a value at its end is not shown yet."""
+        text = self.known(text)
+        lowered = text.lower()
+        begun = (n for value in self._own for n in range(len(value) - 1, 2, -1) if lowered.endswith(value[:n]))
+        return text[: len(text) - next(begun, 0)]
 
     def __call__(self, text: str) -> str:
         """``text`` without credentials."""
@@ -83,8 +91,8 @@ class Redactor:
 
 
 def _any_of(values: Collection[str]) -> re.Pattern[str] | None:
-    forms = sorted({form for value in values for form in _spellings(value)}, key=len, reverse=True)
-    return re.compile("|".join(map(re.escape, forms)), re.IGNORECASE) if forms else None
+    longest_first = sorted(values, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if values else None
 
 
 def _secrets(environment: Mapping[str, str], named: Collection[str]) -> Iterator[str]:

@@ -109,6 +109,7 @@ def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = Fa
 def _lay_out(folder: RunFolder, settings: Settings) -> None:
     """Make what is missing of a run's folder: all of it, or what a kill while it was made left undone."""
     workspace.make_folder(folder.spool)
+    folder.path.chmod(0o700)
     if not folder.settings.exists():
         workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
 

@@ -184,8 +184,8 @@ def make_folder(path: Path) -> None:
             raise
 
 
-def open_own(path: Path, flags: int) -> int:
-    """Open a file that we write ourselves; it is made, if need be, for its owner alone.
+def open_own(path: Path, flags: int, *, make: bool = True) -> int:
+    """Open a file that we write ourselves; it is made, if need be and unless ``make`` is off, for its owner alone.
 
     Links are not followed: who planted one in a folder that someone else works in would choose what is written to. Nor
     is a pipe waited for.
@@ -193,7 +193,7 @@ def open_own(path: Path, flags: int) -> int:
     Raises:
         OSError: it cannot be opened, or is no regular file.
     """
-    fd = os.open(path, flags | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    fd = os.open(path, flags | (os.O_CREAT if make else 0) | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
     if not stat.S_ISREG(os.fstat(fd).st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "is no regular file", str(path))

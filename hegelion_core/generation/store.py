@@ -315,7 +315,7 @@ def _torn(path: Path) -> bytes:
         return b""
     try:
         msgspec.json.decode(tail)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return tail
     return b""
 
@@ -323,7 +323,7 @@ def _torn(path: Path) -> bytes:
 def _end_last_line(path: Path) -> None:
     """Let a file end with a whole line: a torn one is cut off, another gets its end."""
     try:
-        with open(os.open(path, os.O_RDWR | os.O_NOFOLLOW), "r+b") as file:
+        with open(workspace.open_own(path, os.O_RDWR, make=False), "r+b") as file:
             if not _tail(file):
                 return
             if torn := _torn(path):

@@ -17,7 +17,7 @@ def make_teacher(
 ) -> Teacher:
     """The teacher called ``name``, not started yet. Its answers hold no credential of this process's environment."""
     redact = Redactor(os.environ, (settings.teacher.key_variable,))
-    return Discreet(_teacher(name, supervisor, run=run, place=place, settings=settings), redact.known)
+    return Discreet(_teacher(name, supervisor, run=run, place=place, settings=settings), redact)
 
 
 def _teacher(

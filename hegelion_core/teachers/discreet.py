@@ -7,13 +7,14 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core.redaction import Redactor
 from hegelion_core.teachers.teacher import Answer, Call, Teacher, TeacherInfo
 
 
 class Discreet:
     """Another teacher, of whose answers credentials that are known by their values are taken out."""
 
-    def __init__(self, teacher: Teacher, redact: Callable[[str], str]) -> None:
+    def __init__(self, teacher: Teacher, redact: Redactor) -> None:
         self._teacher = teacher
         self._redact = redact
 
@@ -37,11 +38,13 @@ class Discreet:
         answer = self._teacher.read_answer(folder)
         return None if answer is None else self._without(answer)
 
+    def read_growing(self, folder: Path) -> str:
+        return self._redact.growing(self._teacher.read_growing(folder))
+
     async def close(self) -> None:
         await self._teacher.close()
 
     def _without(self, answer: Answer) -> Answer:
-        told = {
-            name: self._redact(value) if isinstance(value, str) else value for name, value in answer.metadata.items()
-        }
-        return msgspec.structs.replace(answer, text=self._redact(answer.text), metadata=told)
+        known = self._redact.known
+        told = {name: known(said) if isinstance(said, str) else said for name, said in answer.metadata.items()}
+        return msgspec.structs.replace(answer, text=known(answer.text), metadata=told)

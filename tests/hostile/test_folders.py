@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import stat
 import tempfile
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from hegelion_core import workspace
 from hegelion_core.comparing import exchange
 from hegelion_core.core import Core
+from hegelion_core.dialectic.steps import Step
 from hegelion_core.errors import UserError, explain
 from hegelion_core.generation import asking, by_hand
 from hegelion_core.generation.call_folders import CallFolders
@@ -55,9 +57,13 @@ REJECTED = Rejected(
 class _Deaf(Silence):
     """A face that nobody looks at."""
 
+    watches = False
+
     def ready(self, info: TeacherInfo) -> None: ...
 
     def heard(self, who: str, text: str) -> None: ...
+
+    def grows(self, step: Step, reply: str) -> None: ...
 
 
 @pytest.fixture
@@ -211,15 +217,14 @@ def test_a_replacement_goes_through_no_link(elsewhere: Path, tmp_path: Path) -> 
     assert not path.is_symlink()
 
 
-@pytest.mark.parametrize("name", ["hegelion-console", f"{kimi_sessions.PREFIX}abcdefgh"])
+@pytest.mark.parametrize("name", ["hegelion-console", f"{kimi_sessions.PREFIX}0123456789ab"])
 def test_a_note_names_nothing_that_is_then_removed(name: str, run: RunFolder, tmp_path: Path) -> None:
     """A core that was killed leaves a note of its working folders, which the next one removes."""
     precious = tmp_path / name
     precious.mkdir()
     supervisor = Supervisor(tmp_path / "mark")
     teacher = make_teacher("kimi-cli", supervisor, run=run, place=Workspace(tmp_path), settings=SETTINGS)
-    link = Path(tempfile.mkdtemp(prefix=kimi_sessions.PREFIX))
-    link.rmdir()
+    link = Path(tempfile.gettempdir()) / f"{kimi_sessions.PREFIX}{uuid.uuid4().hex[:12]}"
     link.symlink_to(precious)
     notes = (str(precious), f"{precious}\n", str(link), f"{tempfile.gettempdir()}/x/../{name}", "\0", "~", STEERING)
     for note in notes:
@@ -231,7 +236,8 @@ def test_a_note_names_nothing_that_is_then_removed(name: str, run: RunFolder, tm
 
 
 def test_a_note_of_our_own_is_followed(run: RunFolder, tmp_path: Path) -> None:
-    left = Path(tempfile.mkdtemp(prefix=kimi_sessions.PREFIX))
+    left = Path(tempfile.gettempdir()) / f"{kimi_sessions.PREFIX}{uuid.uuid4().hex[:12]}"
+    left.mkdir()
     supervisor = Supervisor(tmp_path / "mark")
     (run.spool / "kimi-folder").write_text(f"{left}\n")
     make_teacher("kimi-cli", supervisor, run=run, place=Workspace(tmp_path), settings=SETTINGS).tidy()

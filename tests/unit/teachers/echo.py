@@ -9,12 +9,14 @@ from hegelion_core.teachers.teacher import Answer, Call, TeacherInfo
 
 
 class Echo:
-    """Answers ``text``, and names its last word but two in the metadata."""
+    """Answers ``text``, and names what stands before its last two words in the metadata."""
 
     calls_per_instance = 1
 
     def __init__(self, text: str) -> None:
-        self._answer = Answer(text=text, metadata={"model": f"of {text.split()[-3]}", "score": 7.5})
+        self._answer = Answer(
+            text=text, metadata={"model": f"of {text.split()[-3:][0]}" if text.strip() else "", "score": 7.5}
+        )
 
     async def start(self) -> TeacherInfo:
         return TeacherInfo(name="echo", version="1")
@@ -28,5 +30,8 @@ class Echo:
 
     def read_answer(self, folder: Path) -> Answer | None:
         return self._answer
+
+    def read_growing(self, folder: Path) -> str:
+        return self._answer.text
 
     async def close(self) -> None: ...

@@ -21,14 +21,23 @@ CALL = Call(call_id="1", prompt_id="p-1", query="", instance=1)
 
 async def test_an_answer_is_without_what_is_known(tmp_path: Path) -> None:
     said = f"A key looks like sk-abcdefghijklmnop1234; {OWN} is one."
-    teacher: Teacher = Discreet(Echo(said), Redactor({"A_KEY": OWN}).known)
+    teacher: Teacher = Discreet(Echo(said), Redactor({"A_KEY": OWN}))
 
     expected = Answer(
         text="A key looks like sk-abcdefghijklmnop1234; [redacted] is one.",
         metadata={"model": "of [redacted]", "score": 7.5},
     )
-    assert await teacher.ask(CALL, tmp_path, str) == expected
+    assert await teacher.ask(CALL, tmp_path, print) == expected
     assert teacher.read_answer(tmp_path) == expected
+    assert teacher.read_growing(tmp_path) == expected.text
+
+
+def test_a_credential_is_not_seen_while_it_grows(tmp_path: Path) -> None:
+    said = f"It is {OWN} and that is all."
+    redact = Redactor({"A_KEY": OWN})
+    shown = [Discreet(Echo(said[:length]), redact).read_growing(tmp_path) for length in range(1, len(said))]
+    assert not [text for text in shown if "sword" in text]
+    assert shown[-1].startswith("It is [redacted] and that")
 
 
 @pytest.mark.parametrize("name", ["kimi-cli", "openai", "local"])
