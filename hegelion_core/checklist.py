@@ -118,13 +118,13 @@ def output_folder(name: str, path: Path) -> Check:
 def _folder(name: str, path: Path, folder: Path, prefix: str = "") -> Check:
     """Really writes: permission bits say little on network disks, and nothing to root."""
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(folder)
         # Named so that what a kill leaves of it is known for what it is (workspace.strays).
         beside = prefix or "probe"
         workspace.sweep(folder, beside)
         probe = folder / f".{beside}.{os.getpid()}.tmp"
         try:
-            probe.write_bytes(b"x")
+            workspace.append(probe, b"x")
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:

@@ -166,8 +166,8 @@ async def connect_or_start(place: Workspace, arguments: Sequence[str]) -> Client
         return client
     log = place.logs / "core.log"
     try:
-        log.parent.mkdir(parents=True, exist_ok=True)
-        file = _append_to(log)
+        workspace.make_folder(log.parent)
+        file = workspace.open_own(log, os.O_WRONLY | os.O_APPEND)
     except OSError as error:
         raise UserError(
             f"{log}: cannot be written ({error.strerror}).", "Choose another folder with --workspace.", ExitCode.USAGE
@@ -208,7 +208,3 @@ async def _reach(place: Workspace, seconds: float, worth_waiting: Callable[[], b
                     return client
                 await asyncio.sleep(0.05)
     return None
-
-
-def _append_to(path: Path) -> int:
-    return os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)

@@ -41,7 +41,7 @@ class Core:
         """Open the run that these settings identify, new or where it was.
 
         Raises:
-            UserError: another core is at work in this workspace, or it cannot be written.
+            UserError: another core is at work in this workspace, it cannot be written, or see ``open_run``.
         """
         lock = CoreLock(place)
         try:

@@ -33,6 +33,12 @@ class UserError(Exception):
 def explain(error: OSError) -> UserError:
     """What the system refused, in words."""
     where = error.filename or "a file of this run"
+    if error.errno == errno.ELOOP:
+        return UserError(
+            f"{where}: is a link, and what it leads to is not written.",
+            "Remove the link; or name the file that it leads to.",
+            ExitCode.USAGE,
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{where}: the disk is full.",

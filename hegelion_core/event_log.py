@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from hegelion_core import snapshot
+from hegelion_core import snapshot, workspace
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
 from hegelion_core.fold import apply, fold
 from hegelion_core.run_state import RunState
@@ -79,7 +79,7 @@ class EventLog:
         self.state, reader = restore(path)
         self.damaged = reader.damaged
         self._unsaved = 0
-        self._fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CREAT, 0o600)
+        self._fd = workspace.open_own(path, os.O_RDWR | os.O_APPEND)
         # What follows the last newline was torn by a kill; the next event must start a line of its own.
         os.ftruncate(self._fd, reader.offset)
         self._offset = reader.offset

@@ -29,9 +29,16 @@ STOP_GRACE = 20.0
 _NEEDED = ("HF_", "HUGGING", "WANDB_")
 
 
-def environment(environ: Mapping[str, str]) -> dict[str, str]:
-    """``environ`` without what looks like a credential; but workers download models, and track metrics if asked."""
-    return {k: v for k, v in environ.items() if k.startswith(_NEEDED) or not CREDENTIAL_NAME.search(k)}
+def environment(environ: Mapping[str, str], key_variable: str) -> dict[str, str]:
+    """``environ`` without what looks like a credential; but workers download models, and track metrics if asked.
+
+    ``key_variable`` holds one, whatever it is called.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if name.startswith(_NEEDED) or not (name == key_variable or CREDENTIAL_NAME.search(name))
+    }
 
 
 class WorkerDied(UserError):
@@ -80,7 +87,7 @@ class Jobs:
             name,
             [sys.executable, "-u", "-m", module, str(job)],
             cwd=self._place.root,
-            env=environment(os.environ),
+            env=environment(os.environ, self._settings.teacher.key_variable),
             stdout=logs,
         )
         self._log.publish(events.ChildStarted(name=name, pid=child.pid))
@@ -156,5 +163,8 @@ def how_it_ended(code: int) -> str:
     if code >= 0:
         return f"ended with exit code {code}"
     name = signal.Signals(-code).name
-    memory = " (as it does when the system runs out of memory)" if name in ("SIGKILL", "SIGABRT") else ""
-    return f"was ended by {name}{memory}"
+    why = {
+        **dict.fromkeys(("SIGKILL", "SIGABRT"), " (as it does when the system runs out of memory)"),
+        **dict.fromkeys(("SIGSEGV", "SIGBUS"), " (a fault in a library, perhaps at what it read)"),
+    }
+    return f"was ended by {name}{why.get(name, '')}"

@@ -156,8 +156,11 @@ class Pipeline:
         return ExitCode.DONE
 
     def _failed(self, stage: Stage, error: UserError) -> ExitCode:
+        redact = Redactor(os.environ)
         self._log.publish(
-            events.StageFailed(stage=stage, message=error.message, hint=error.hint, exit_code=error.exit_code)
+            events.StageFailed(
+                stage=stage, message=redact(error.message), hint=redact(error.hint), exit_code=error.exit_code
+            )
         )
         return ExitCode(error.exit_code)
 
@@ -185,7 +188,7 @@ class Pipeline:
         try:
             info = await teacher.start()
         except TeacherFault as raw:
-            fault = raw.redacted(Redactor(os.environ))
+            fault = raw.redacted(Redactor(os.environ, (self._settings.teacher.key_variable,)))
             return events.CheckFailed(name="teacher", detail=fault.message, fix=fault.hint)
         finally:
             await teacher.close()
@@ -248,6 +251,7 @@ class Pipeline:
                 prompts=prompts,
                 target=self._completion.wanted(store) or len(prompts),
                 provenance=sampling(self._settings.teacher),
+                key_variable=self._settings.teacher.key_variable,
             )
         finally:
             claims.close()

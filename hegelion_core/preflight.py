@@ -27,6 +27,8 @@ def work(worker: Worker) -> None:
     _log(prepare_mlx())
     settings, place = worker.settings, worker.workspace
     _run(worker, "evaluation prompts", lambda: f"{len(evaluation_prompts(settings.evaluation, place))} prompts")
+    generation = settings.generation
+    _log(f"Reading {generation.prompt_file or generation.dataset}.")  # the last word, if that kills this process
     _run(worker, "prompts", lambda: _source(worker))
     if _run(worker, "student", lambda: _student(worker)):
         _run(worker, "chat template", lambda: _template(worker))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from urllib.parse import quote
 
 MARK = "[redacted]"
@@ -15,6 +15,7 @@ CREDENTIAL_NAME = re.compile(r"key|token|secret|passw|credential|auth|cookie", r
 
 MIN_LENGTH = 8
 """Characters of a value that is looked for; shorter ones (``true``, ``1``) stand in ordinary text."""
+_UNMISTAKABLE = re.compile(r"(?=[^\d]*\d)\S+|\S{20,}")  # not AUTHOR=Dialectics, which answers may well speak of
 _MIN_LINE = 20  # of a value in several lines, since logs show it line by line
 _OURS = "HEGELION_"  # settings; none of them is a credential, though some name one
 
@@ -52,10 +53,31 @@ _SIGNS = (
 class Redactor:
     """Replaces what is a credential, or looks like one, by ``MARK``; everything else stays as it is."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
-        """``environment``: its values whose names match ``CREDENTIAL_NAME`` are looked for, in any case of letters."""
-        values = sorted({form for value in _secrets(environment) for form in _spellings(value)}, key=len, reverse=True)
-        self._values = re.compile("|".join(map(re.escape, values)), re.IGNORECASE) if values else None
+    def __init__(self, environment: Mapping[str, str], named: Collection[str] = ()) -> None:
+        """What is looked for.
+
+        Args:
+            environment: its values whose names match ``CREDENTIAL_NAME``, in any case of letters.
+            named: variables of it that hold a credential, whatever their names are.
+        """
+        values = {form for value in _secrets(environment, named) for form in _spellings(value)}
+        self._values = _any_of(values)
+        self._own = {value.lower() for value in values if _UNMISTAKABLE.fullmatch(value)}
+        self._unmistakable = _any_of(self._own)
+
+    def known(self, text: str) -> str:
+        """``text`` without the values that are looked for and are no words: for what must stay as it is otherwise.
+
+        An answer may well show what a key looks like. The user's own never belongs into it.
+        """
+        return self._unmistakable.sub(MARK, text) if self._unmistakable is not None else text
+
+    def growing(self, text: str) -> str:
+        """``known`` of a text that is still being written: what may become such a value at its end is not shown yet."""
+        text = self.known(text)
+        lowered = text.lower()
+        begun = (n for value in self._own for n in range(len(value) - 1, 2, -1) if lowered.endswith(value[:n]))
+        return text[: len(text) - next(begun, 0)]
 
     def __call__(self, text: str) -> str:
         """``text`` without credentials."""
@@ -68,9 +90,14 @@ class Redactor:
         return _FORMS.sub(_masked, text)
 
 
-def _secrets(environment: Mapping[str, str]) -> Iterator[str]:
+def _any_of(values: Collection[str]) -> re.Pattern[str] | None:
+    longest_first = sorted(values, key=len, reverse=True)
+    return re.compile("|".join(map(re.escape, longest_first)), re.IGNORECASE) if values else None
+
+
+def _secrets(environment: Mapping[str, str], named: Collection[str]) -> Iterator[str]:
     for name, value in environment.items():
-        if not CREDENTIAL_NAME.search(name) or name.startswith(_OURS):
+        if name not in named and (not CREDENTIAL_NAME.search(name) or name.startswith(_OURS)):
             continue
         value = value.strip()
         if len(value) >= MIN_LENGTH and value.lower() not in MARK:

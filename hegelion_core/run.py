@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from pydantic import ValidationError
 
-from hegelion_core import again, events, workspace
+from hegelion_core import again, events, own_folder, workspace
 from hegelion_core.again import Kind
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
@@ -51,8 +51,8 @@ class CoreLock:
     def __init__(self, place: Workspace) -> None:
         """Raises ``UserError`` while another core holds it, and if the artifacts folder cannot be used."""
         try:
-            place.artifacts.mkdir(parents=True, exist_ok=True)
-            self._fd = os.open(place.artifacts / ".core.lock", os.O_RDWR | os.O_CREAT, 0o600)
+            workspace.make_folder(place.artifacts)
+            self._fd = workspace.open_own(place.artifacts / ".core.lock", os.O_RDWR)
         except OSError as error:
             raise UserError(
                 f"{place.artifacts}: cannot be written ({error.strerror}).",
@@ -88,8 +88,13 @@ def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = Fa
     """The folder of the run with this identity, made if there is none.
 
     With ``new`` the outputs of the earlier run are moved into its folder, and a run of the same identity starts afresh.
+
+    Raises:
+        UserError: something lies in the folder that no run makes.
     """
     found = find_run(place, settings, kind)
+    if found is not None:
+        own_folder.check(found)
     if found is not None and not new:
         _lay_out(found, settings)
         return found
@@ -103,9 +108,8 @@ def open_run(place: Workspace, settings: Settings, kind: Kind, *, new: bool = Fa
 
 def _lay_out(folder: RunFolder, settings: Settings) -> None:
     """Make what is missing of a run's folder: all of it, or what a kill while it was made left undone."""
-    folder.path.mkdir(parents=True, exist_ok=True)
+    workspace.make_folder(folder.spool)
     folder.path.chmod(0o700)
-    folder.spool.mkdir(mode=0o700, exist_ok=True)
     if not folder.settings.exists():
         workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
 
@@ -179,7 +183,7 @@ def outputs(place: Workspace, settings: Settings, kind: Kind) -> list[Path]:
 
 def _retire(place: Workspace, settings: Settings, folder: RunFolder, kind: Kind) -> None:
     kept = folder.path / "outputs"
-    kept.mkdir(exist_ok=True)
+    workspace.make_folder(kept)
     for path in outputs(place, settings, kind):
         for part in (path, path.with_suffix(".rejected.jsonl"), decisions_path(path)):
             if part.exists():

@@ -18,6 +18,8 @@ from hegelion_core.wire import Command, Pointer, Reply, Request, socket_path
 
 ANSWER_PATIENCE = 5.0
 """Seconds in which answers that are under way are still given when the core ends."""
+MAX_FACES = 64
+"""Connections at once; each takes a descriptor, which the core's own work must not run out of."""
 IDLE_PATIENCE = 10.0
 """Seconds that a detached core without work waits for a face."""
 
@@ -70,6 +72,9 @@ class Service:
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a coroutine always runs in one
+        if len(self._connections) >= MAX_FACES:
+            writer.close()
+            return
         self._connections.add(task)
         try:
             # A connection that was accepted while the service closed is hung up on here.

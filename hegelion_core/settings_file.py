@@ -284,7 +284,7 @@ def write(path: Path, text: str) -> None:
     """
     real = path.resolve()
     mode = real.stat().st_mode & 0o777 if real.exists() else None
-    workspace.replace(real, text.encode())
+    workspace.replace(real, text.encode(), mode=workspace.SHARED)
     if mode is not None:
         real.chmod(mode)
 

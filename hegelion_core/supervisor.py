@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from hegelion_core import guard
+from hegelion_core import guard, workspace
 
 ORPHAN_PATIENCE = guard.GRACE + 3.0
 """Seconds that a new core waits for the guard of a dead one before it ends the orphans itself."""
@@ -194,15 +194,15 @@ async def end_orphans(note: Path, say: Callable[[str], None]) -> None:
 def _left_mark(note: Path) -> str | None:
     """The mark of a core that could not take its note away."""
     try:
-        return note.read_text("ascii")
+        return note.read_text("ascii", "replace")
     except FileNotFoundError:
         return None
 
 
 def _open_output(path: Path) -> int:
-    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
+    flags = os.O_WRONLY | os.O_APPEND
     try:
-        return os.open(path, flags, 0o666)
+        return workspace.open_own(path, flags)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        return os.open(path, flags, 0o666)
+        workspace.make_folder(path.parent)
+        return workspace.open_own(path, flags)

@@ -17,7 +17,9 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core import events, workspace
+from hegelion_core.discreet_streams import keep_credentials_from
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.redaction import Redactor
 from hegelion_core.settings import Settings
 
 
@@ -69,6 +71,7 @@ def main(work: Callable[[Worker], None]) -> None:
 
     Exit codes: 0 done, 130 stopped on request, a ``UserError``'s own code, 1 for anything unforeseen.
     """
+    keep_credentials_from("stdout", "stderr")
     job = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Job)
     worker = Worker(job)
     for number in (signal.SIGTERM, signal.SIGINT):
@@ -77,7 +80,9 @@ def main(work: Callable[[Worker], None]) -> None:
         work(worker)
     except UserError as error:
         print(error, file=sys.stderr, flush=True)  # noqa: T201 - a worker's log
+        redact = Redactor(os.environ)
+        told = events.WorkerFailed(message=redact(error.message), hint=redact(error.hint), exit_code=error.exit_code)
         with contextlib.suppress(OSError):  # where the disk is full, the log and the exit code must do
-            worker.report(events.WorkerFailed(message=error.message, hint=error.hint, exit_code=error.exit_code))
+            worker.report(told)
         sys.exit(error.exit_code)
     sys.exit(ExitCode.INTERRUPTED if worker.stop_requested.is_set() else ExitCode.DONE)

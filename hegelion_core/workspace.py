@@ -12,6 +12,7 @@ import glob
 import hashlib
 import os
 import re
+import stat
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +20,8 @@ from pathlib import Path
 from hegelion_core.errors import ExitCode, UserError
 
 PACKAGE = Path(__file__).parent
+SHARED = 0o666
+"""Rights of a new file that everyone may read whom the user's umask lets."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class Workspace:
 
     def all_runs(self) -> list[RunFolder]:
         """The runs that have begun, the one that was at work last first."""
-        logs = [(log.stat().st_mtime, log.parent) for log in self.runs.glob("[!.]*/events.jsonl")]
+        found = [(log.lstat(), log.parent) for log in self.runs.glob("[!.]*/events.jsonl")]
+        logs = [(status.st_mtime, path) for status, path in found if stat.S_ISREG(status.st_mode)]
         return [RunFolder(path) for _, path in sorted(logs, reverse=True)]
 
     def newest_run(self) -> RunFolder | None:
@@ -164,13 +168,46 @@ class RunFolder:
         return self.spool / f"{worker}.reports.jsonl"
 
 
+def make_folder(path: Path) -> None:
+    """Make a folder, and those above it that are missing, for their owner alone, whatever the umask is.
+
+    Raises:
+        OSError: it cannot be made, or a file is in the way.
+    """
+    try:
+        path.mkdir(mode=0o700)
+    except FileNotFoundError:
+        make_folder(path.parent)
+        path.mkdir(mode=0o700, exist_ok=True)
+    except FileExistsError:
+        if not path.is_dir():
+            raise
+
+
+def open_own(path: Path, flags: int, *, make: bool = True) -> int:
+    """Open a file that we write ourselves; it is made, if need be and unless ``make`` is off, for its owner alone.
+
+    Links are not followed: who planted one in a folder that someone else works in would choose what is written to. Nor
+    is a pipe waited for.
+
+    Raises:
+        OSError: it cannot be opened, or is no regular file.
+    """
+    fd = os.open(path, flags | (os.O_CREAT if make else 0) | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
+    if not stat.S_ISREG(os.fstat(fd).st_mode):
+        os.close(fd)
+        raise OSError(errno.EINVAL, "is no regular file", str(path))
+    os.set_blocking(fd, True)
+    return fd
+
+
 def append(path: Path, data: bytes) -> None:
     """Append whole records durably: one write, fsync.
 
     Raises:
-        OSError: nothing was appended (a short write is cut back); it names the file.
+        OSError: nothing was appended (a short write is cut back); or it is a link. It names the file.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    fd = open_own(path, os.O_WRONLY | os.O_APPEND)
     try:
         size = os.fstat(fd).st_size
         try:
@@ -186,15 +223,17 @@ def append(path: Path, data: bytes) -> None:
         os.close(fd)
 
 
-def replace(path: Path, data: bytes, *, durable: bool = True) -> None:
+def replace(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600) -> None:
     """Write ``path`` anew, atomically and durably: readers see the old content or the new, never a part.
 
-    What only has to outlive this process, and not the machine, need not wait for the disk: ``durable=False``.
+    What only has to outlive this process, and not the machine, need not wait for the disk: ``durable=False``. What a
+    user may want to hand on has the rights of any new file: ``mode=SHARED``.
     """
     beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     sweep(path.parent, path.name)
+    beside.unlink(missing_ok=True)
     try:
-        with open(beside, "wb") as file:
+        with open(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
             file.write(data)
             file.flush()
             if durable:
@@ -270,10 +309,10 @@ def sha256(path: Path) -> str:
 def locked(path: Path) -> Iterator[None]:
     """Hold an exclusive lock on ``path``, waiting for it; the kernel frees it when its holder dies."""
     try:
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        fd = open_own(path, os.O_RDWR)
     except FileNotFoundError:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        fd = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        make_folder(path.parent)
+        fd = open_own(path, os.O_RDWR)
     try:
         fcntl.flock(fd, fcntl.LOCK_EX)
         yield

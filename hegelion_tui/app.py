@@ -7,14 +7,17 @@ import contextlib
 import importlib
 import os
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
+import traceback
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
+from rich.text import Text
 from textual import on, work
 from textual.app import SystemCommand
 from textual.command import CommandPalette
 from textual.dom import DOMNode
+from textual.filter import LineFilter
 from textual.message import Message
 from textual.notifications import SeverityLevel
 from textual.screen import Screen
@@ -27,6 +30,7 @@ from hegelion_core.errors import UserError, explain
 from hegelion_core.events import STAGES, AnyEvent
 from hegelion_core.operations import Operations
 from hegelion_core.pressure import LevelWatch, Pressure, read_pressure
+from hegelion_core.redaction import Redactor
 from hegelion_core.setting_sources import KEYS
 from hegelion_tui import alerts, hearing, keys, preferences
 from hegelion_tui.actions import (
@@ -40,6 +44,7 @@ from hegelion_tui.actions import (
     Action,
 )
 from hegelion_tui.alerts import Silence, SilenceWatch
+from hegelion_tui.disarming import Disarming
 from hegelion_tui.keys import key_names, remapped
 from hegelion_tui.logs.clipboard import copy_with_programs
 from hegelion_tui.logs.pane import LogPane
@@ -121,6 +126,14 @@ class ConsoleApp(TellingApp):
     TITLE = "hegelion"
     CSS_PATH = "hegelion.tcss"
 
+    def get_line_filters(self) -> Sequence[LineFilter]:
+        return (*super().get_line_filters(), self._disarming)
+
+    def _fatal_error(self) -> None:
+        """A bug ends the app. Textual would show the values of all variables, and credentials may be among them."""
+        self.bell()
+        self.panic(Text(printable(Redactor(os.environ)(traceback.format_exc()))))
+
     def __init__(
         self,
         operations: Operations,
@@ -129,6 +142,7 @@ class ConsoleApp(TellingApp):
         resume: Resume | None = None,
     ) -> None:
         """``flags``: settings that the command line gave, name to value; ``resume``: what to do when the core died."""
+        self._disarming = Disarming()
         super().__init__()
         self._operations = operations
         self.project = operations.place.root.name

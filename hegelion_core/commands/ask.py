@@ -195,7 +195,7 @@ def _append(path: Path, entry: AgentEntry) -> None:
             if file.tell():
                 file.seek(-1, os.SEEK_END)
                 torn = b"" if file.read(1) == b"\n" else b"\n"
-        workspace.append(path, torn + encode_entry(entry))
+        workspace.append(path.resolve(), torn + encode_entry(entry))
     except OSError as error:
         raise explain(error) from None
 

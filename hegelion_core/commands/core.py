@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from hegelion_core.again import Kind
+from hegelion_core.commands import streams
 from hegelion_core.commands.options import CONTEXT, DEMO, RUN_ALL, SET, WORKSPACE, flags_of
 from hegelion_core.commands.process import settle
 from hegelion_core.core import Core
@@ -28,6 +29,7 @@ from hegelion_core.workspace import RunFolder, Workspace
 @click.option("--resume", type=click.Path(path_type=Path), help="Open this run, with the settings that it began with.")
 def main(workspace: Path, demo: bool, resume: Path | None, **values: object) -> None:
     """Open the run and serve it until there is neither work nor a face."""
+    streams.prepare()
     root = workspace.resolve()
     try:
         settings, kind = _wanted(root, flags_of(values), resume, demo=demo)

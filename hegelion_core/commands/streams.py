@@ -7,17 +7,22 @@ import sys
 from io import TextIOWrapper
 from typing import TextIO
 
+from hegelion_core.discreet_streams import keep_credentials_from
 from hegelion_core.errors import UserError
 
 
 def prepare() -> None:
-    """Make both streams usable: one that is closed leads nowhere, and what an encoding cannot show is replaced."""
+    """Make both streams usable: one that is closed leads nowhere, and what an encoding cannot show is replaced.
+
+    Standard error holds no credentials from here on: it has tracebacks, and whatever libraries say.
+    """
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
         elif isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    keep_credentials_from("stderr")
 
 
 def write(stream: TextIO, text: str) -> None:

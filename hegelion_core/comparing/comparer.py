@@ -110,7 +110,7 @@ class Comparer:
             at=time.time(),
         )
         folder = exchange.place(self._folder, number)
-        folder.mkdir(parents=True)
+        workspace.make_folder(folder)
         workspace.replace(folder / exchange.QUESTION, msgspec.json.encode(question), durable=False)
 
     async def _keep_child(self) -> None:
@@ -123,7 +123,7 @@ class Comparer:
             NAME,
             [sys.executable, "-u", "-m", MODULE, str(job)],
             cwd=self._place.root,
-            env=environment(os.environ),
+            env=environment(os.environ, self._settings.teacher.key_variable),
             stdout=self._log_file,
         )
         self._watching = asyncio.create_task(self._watch(self._child))

@@ -17,6 +17,7 @@ from typing import Literal
 import msgspec
 from msgspec.structs import replace
 
+from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.spool import LineReader
 from hegelion_core.unreadable import UNREADABLE
@@ -187,7 +188,7 @@ def write_line(folder: Path, number: int, line: AnyLine) -> None:
     Raises:
         OSError: the folder is gone or cannot be written.
     """
-    fd = os.open(place(folder, number) / ANSWERS, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    fd = workspace.open_own(place(folder, number) / ANSWERS, os.O_WRONLY | os.O_APPEND)
     try:
         os.write(fd, msgspec.json.encode(line) + b"\n")
     finally:

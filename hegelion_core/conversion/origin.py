@@ -16,6 +16,7 @@ from hegelion_core.dialectic import contract
 from hegelion_core.events import RowsConverted
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.settings import Settings
+from hegelion_core.unreadable import UNREADABLE
 
 
 class _Made(msgspec.Struct, frozen=True):
@@ -55,7 +56,7 @@ def recall(source: Path, target: Path, settings: Settings) -> RowsConverted | No
         made = msgspec.json.decode(_note(target).read_bytes(), type=_Made)
         if made.digest != workspace.sha256(target) or made.key != key_of(source, settings):
             return None
-    except (OSError, msgspec.DecodeError):
+    except (OSError, *UNREADABLE):
         return None
     return RowsConverted(rows=made.rows, skipped=made.skipped, path=str(target), template=settings.conversion.template)
 

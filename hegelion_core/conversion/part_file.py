@@ -57,7 +57,7 @@ class PartFile:
         self._target = target
         self._path = target.with_name(f".{target.name}.part")
         self._journal = target.with_name(f".{target.name}.part.journal")
-        self._file = os.fdopen(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o666), "r+b", buffering=1 << 20)
+        self._file = os.fdopen(workspace.open_own(self._path, os.O_RDWR), "r+b", buffering=1 << 20)
         self._new = array("Q")
         self._saved_at = time.monotonic()
 
@@ -70,7 +70,7 @@ class PartFile:
             UserError: it cannot be written, or another process holds it.
         """
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
+            workspace.make_folder(target.parent)
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
             part = cls(target)

@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from hegelion_core import workspace
 from hegelion_core.doctor.finding import Remedy, Say
 from hegelion_core.errors import ExitCode, UserError
 
@@ -17,7 +18,7 @@ def make_folder(path: Path, shown: str) -> Remedy:
     """Make a folder and those above it; ``shown`` is how it is called."""
 
     def do(say: Say) -> str:
-        path.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(path)
         return f"{shown} is there now."
 
     return Remedy(f"Make the folder {shown}.", do)

@@ -19,7 +19,7 @@ from functools import partial
 from pathlib import Path
 from typing import Protocol
 
-from hegelion_core import __version__, workspace
+from hegelion_core import __version__, own_folder, workspace
 from hegelion_core.dialectic import contract, steps
 from hegelion_core.dialectic.agent_log import AgentEntry, contradictions, research_proposals
 from hegelion_core.dialectic.identity import prompt_id
@@ -187,11 +187,13 @@ async def asker(place: Workspace, settings: Settings, face: Face) -> AsyncIterat
 
     Raises:
         UserError: it is not ready, and what to do.
+        UserError: something lies where questions work that no question leaves.
     """
-    redact = Redactor(os.environ)
+    redact = Redactor(os.environ, (settings.teacher.key_variable,))
     asks = place.artifacts / "asks"
+    own_folder.check(RunFolder(asks))
     run = RunFolder(asks / str(os.getpid()))
-    run.spool.mkdir(parents=True, exist_ok=True, mode=0o700)
+    workspace.make_folder(run.spool)
     supervisor = Supervisor(run.mark)
     teacher = make_teacher(settings.generation.teacher, supervisor, run=run, place=place, settings=settings)
     logs = InstanceLogs(lambda _: place.logs / "ask.log", redact)

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core import workspace
 from hegelion_core.teachers.teacher import ERR, OUT, REQUEST, Call
 from hegelion_core.unreadable import UNREADABLE
 
@@ -58,10 +59,11 @@ class CallFolders:
     def left(self) -> Iterator[tuple[Path, Call | None]]:
         """What a killed core left: each folder, and its call where it can be read."""
         for folder in sorted(self._root.iterdir()) if self._root.exists() else ():
-            call = None
+            call: Call | None = None
             with contextlib.suppress(OSError, *UNREADABLE):
                 call = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call)
-            yield folder, call
+            # Calls name files and folders: one that is not named for its folder is none of ours.
+            yield folder, call if call is not None and call.call_id == folder.name else None
 
     def said(self, folder: Path) -> str:
         """The beginning of what a call wrote, fit to be kept."""
@@ -77,9 +79,9 @@ class CallFolders:
         shutil.rmtree(self._spare_root, ignore_errors=True)
 
     def _new(self) -> Path:
-        self._root.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(self._root)
         folder = self._spare_root / str(next(self._numbers))
-        folder.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(folder)
         return folder
 
 

@@ -13,6 +13,8 @@ import struct
 import sys
 from pathlib import Path
 
+from hegelion_core import workspace
+
 _LAST = (1 << 63) - 1
 """The highest offset that a file can have."""
 # struct flock of the system: Linux has type, whence, start, length, pid; macOS start, length, pid, type, whence.
@@ -27,8 +29,8 @@ class Claims:
     """
 
     def __init__(self, output: Path) -> None:
-        output.parent.mkdir(parents=True, exist_ok=True)
-        self._fd = os.open(output.with_name(f".{output.name}.claims"), os.O_RDWR | os.O_CREAT, 0o600)
+        workspace.make_folder(output.parent)
+        self._fd = workspace.open_own(output.with_name(f".{output.name}.claims"), os.O_RDWR)
         self._held: set[str] = set()
 
     def take(self, prompt_id: str) -> bool:

@@ -7,6 +7,8 @@ how the row stands (``standing``): the last word decides, and the last edit's te
 
 from __future__ import annotations
 
+import errno
+import stat
 from pathlib import Path
 from typing import Literal
 
@@ -161,6 +163,8 @@ class Decisions:
             status = self.path.stat()
         except FileNotFoundError:
             return self._forget(0) if self._inode else before
+        if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
+            raise OSError(errno.EINVAL, "is no regular file", str(self.path))
         self._size = status.st_size
         if status.st_ino != self._inode or status.st_size < self._offset:
             before = self._forget(status.st_ino)

@@ -76,10 +76,18 @@ class Generator:
         prompts: list[Prompt],
         target: int,
         provenance: dict[str, object] | None = None,
+        key_variable: str = "",
     ) -> None:
-        """``target`` is how many accepted samples the file shall hold; ``provenance`` joins each sample's metadata."""
+        """Use ``run``.
+
+        Args:
+            target: how many accepted samples the file shall hold.
+            provenance: joins each sample's metadata.
+            key_variable: holds a credential, whatever it is called.
+            run, place, settings, teacher, store, claims, log, prompts: what is worked with.
+        """
         self._teacher = teacher
-        self._redact = Redactor(os.environ)
+        self._redact = Redactor(os.environ, (key_variable,))
         self._folders = CallFolders(run.calls, self._redact)
         self._logs = InstanceLogs(place.generator_log, self._redact)
         self._store = store

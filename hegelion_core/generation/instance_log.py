@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
+
+from hegelion_core import workspace
 
 Write = Callable[[str], None]
 """Writes a text, each of its lines as one of the log's; blank ones are left out."""
@@ -30,8 +33,8 @@ class InstanceLogs:
             OSError: it cannot be written.
         """
         path = self.path(instance)
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(path, "a", encoding="utf-8") as file:
+        workspace.make_folder(path.parent)
+        with open(workspace.open_own(path, os.O_WRONLY | os.O_APPEND), "a", encoding="utf-8") as file:
             yield lambda text: _write_lines(file, self.redact(text))
 
 

@@ -8,7 +8,7 @@ import msgspec
 
 from hegelion_core.errors import UserError
 from hegelion_core.unreadable import UNREADABLE
-from hegelion_core.workspace import replace
+from hegelion_core.workspace import make_folder, replace
 
 
 class Prompt(msgspec.Struct, frozen=True, kw_only=True):
@@ -40,5 +40,5 @@ def read_prompts(path: Path) -> list[Prompt]:
 
 def write_prompts(path: Path, prompts: list[Prompt]) -> None:
     """Write the prompts of a run, atomically."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(path.parent)
     replace(path, msgspec.json.Encoder().encode_lines(prompts))

@@ -95,7 +95,7 @@ def read_not_accepted(path: Path, accepted: int) -> q.NotAccepted:
     Raises:
         UserError: it is there but cannot be read.
     """
-    if not path.exists():
+    if not path.is_file():
         return q.NotAccepted(rejected={}, failed={}, unreadable=0, share_accepted=None)
     counts: dict[str, Counter[str]] = {"rejected": Counter(), "failed": Counter()}
     unreadable = 0

@@ -191,7 +191,8 @@ def work(worker: Worker) -> None:
     """Prepare the prompts and report ``PromptsPrepared``."""
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # there is nothing to save, and a network may be slow to let go
     done = SampleStore(worker.workspace.resolve(worker.settings.generation.output)).done
-    _log("Reading the prompts.")
+    generation = worker.settings.generation
+    _log(f"Reading the prompts of {generation.prompt_file or generation.dataset}.")
     prepared = prepare(worker.settings, worker.workspace, worker.run, done)
     _log(f"{prepared.count} prompts from {prepared.source}. Left out: {_counts(Counter(prepared.left_out)) or 'none'}.")
     worker.report(prepared)

@@ -262,7 +262,7 @@ class SampleStore:
         Raises:
             OSError: it could not be written; nothing was added.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(self.path.parent)
         with self.locked():  # an append that fails is cut back, and must not take another's along
             self._write_rejected(attempt)
         self.rejected += attempt.kind == "rejected"
@@ -315,7 +315,7 @@ def _torn(path: Path) -> bytes:
         return b""
     try:
         msgspec.json.decode(tail)
-    except (msgspec.DecodeError, RecursionError):
+    except UNREADABLE:
         return tail
     return b""
 
@@ -323,7 +323,7 @@ def _torn(path: Path) -> bytes:
 def _end_last_line(path: Path) -> None:
     """Let a file end with a whole line: a torn one is cut off, another gets its end."""
     try:
-        with open(path, "r+b") as file:
+        with open(workspace.open_own(path, os.O_RDWR, make=False), "r+b") as file:
             if not _tail(file):
                 return
             if torn := _torn(path):
@@ -352,7 +352,7 @@ def _count_rejected(path: Path) -> int:
     """Answers, not failed calls; a torn line counts for nothing."""
     count = 0
     decoder = msgspec.json.Decoder(_Kind)
-    if path.exists():
+    if path.is_file():
         with open(path, "rb") as file:
             for line in file:
                 try:

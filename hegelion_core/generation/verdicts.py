@@ -117,7 +117,7 @@ def add(path: Path, name: bytes, verdict: Verdict) -> None:
 def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
     """Append verdicts; a cache of another contract is left as it is."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND)
+        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
     except FileNotFoundError:
         save(path, found)
         return

@@ -166,7 +166,7 @@ def _resolve(name: str, place: Path) -> Listing:
     except (ValueError, KeyError, TypeError, AttributeError):  # a proxy's page, or an HF_ENDPOINT that is no hub
         message = f"{name}: what answers is not a model hub."  # its address may hold a password
         raise UserError(message, "Check HF_ENDPOINT and the network's sign-in page.", ExitCode.NOT_READY) from None
-    workspace.replace(place / "files.json", msgspec.json.encode(listing))
+    workspace.replace(place / "files.json", msgspec.json.encode(listing), mode=workspace.SHARED)
     return listing
 
 

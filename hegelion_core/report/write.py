@@ -31,5 +31,5 @@ def write(place: Workspace, folder: RunFolder, target: Path | None = None, *, ex
     ended = RunEnded(at=now, exit_code=exit_code) if exit_code is not None else None
     html = page(collect(place, folder, now, ended=ended))
     path = target or folder.report
-    workspace.replace(path, html.encode("utf-8", "replace"))
+    workspace.replace(path, html.encode("utf-8", "replace"), mode=0o600 if target is None else workspace.SHARED)
     return path

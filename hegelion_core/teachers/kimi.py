@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import re
 import shutil
 import tempfile
 import uuid
@@ -104,9 +105,7 @@ class KimiTeacher:
 
     def tidy(self) -> None:
         """Remove the working folders and sessions of a core that was killed; see ``teacher.Teacher``."""
-        note = _read(self._root_note, 4096).strip()
-        root = Path(note)
-        if note and root.name.startswith(kimi_sessions.PREFIX) and root.is_dir() and root.stat().st_uid == os.getuid():
+        if (root := _noted_root(_read(self._root_note, 4096).strip())) is not None:
             self._remove(root)
         self._root_note.unlink(missing_ok=True)
 
@@ -118,7 +117,7 @@ class KimiTeacher:
         log(f"asks {kimi.dialect} {kimi.version} to use a tool, which it must not (once a version)")
         call = canary.call(step=step)
         folder = self._run.spool / call.call_id
-        folder.mkdir(parents=True)
+        workspace.make_folder(folder)
         try:
             await self.ask(call, folder, log)
         except TeacherFault as fault:
@@ -239,7 +238,7 @@ class KimiTeacher:
 
     def _lay_out(self, kimi: Kimi) -> None:
         root = _temporary_root()
-        self._run.spool.mkdir(parents=True, exist_ok=True)
+        workspace.make_folder(self._run.spool)
         workspace.replace(self._root_note, f"{root}\n".encode())  # before it is made: a kill leaves none unknown
         root.mkdir(mode=0o700)
         limits = self._settings.generation
@@ -345,10 +344,23 @@ def _tool_fault() -> TeacherFault:
     )
 
 
+def _noted_root(note: str) -> Path | None:
+    """The folder of a note, if ``_temporary_root`` may have made it: anyone can write a note, and it is removed."""
+    root = Path(note)
+    ours = root.parent in _temporary_places() and re.fullmatch(rf"{kimi_sessions.PREFIX}[0-9a-f]{{12}}", root.name)
+    if ours and not root.is_symlink() and root.is_dir() and root.stat().st_uid == os.getuid():
+        return root
+    return None
+
+
+def _temporary_places() -> list[Path]:
+    places = (Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))  # noqa: S108 - made for us alone
+    return list(dict.fromkeys(place.resolve() for place in places))
+
+
 def _temporary_root() -> Path:
     """Where a folder of ours can be made: outside any git repository, whose agent files and notes Kimi would read."""
-    for place in dict.fromkeys((Path(tempfile.gettempdir()), Path("/tmp"), Path("/var/tmp"))):  # noqa: S108 - mkdtemp
-        resolved = place.resolve()
+    for resolved in _temporary_places():
         if resolved.is_dir() and not any((above / ".git").exists() for above in (resolved, *resolved.parents)):
             return resolved / f"{kimi_sessions.PREFIX}{uuid.uuid4().hex[:12]}"
     raise TeacherFault("protocol", "Every folder for temporary files lies in a git repository.", "Set TMPDIR.")

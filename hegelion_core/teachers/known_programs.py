@@ -14,7 +14,7 @@ import msgspec
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.which_kimi import Kimi
 from hegelion_core.unreadable import UNREADABLE
-from hegelion_core.workspace import replace
+from hegelion_core.workspace import make_folder, replace
 
 MAX_AGE = 24 * 3600.0
 """Seconds that a version is believed. A shim of a version manager stays the same file while the version changes."""
@@ -80,7 +80,7 @@ class KnownPrograms:
 
     def _write(self, known: _Known) -> None:
         with contextlib.suppress(OSError):  # then it is found out again
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(self._path.parent)
             replace(self._path, msgspec.json.encode(known), durable=False)
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 from msgspec.structs import replace
 
-from hegelion_core import events
+from hegelion_core import events, workspace
 from hegelion_core.dialectic import turns
 from hegelion_core.jobs import environment, write_job
 from hegelion_core.settings import BUNDLED, Settings
@@ -83,13 +83,13 @@ class LocalTeacher:
         async with self._starting:
             if self._engine is not None and self._engine.running and self._info is not None:
                 return self._info
-            self._run.calls.mkdir(parents=True, exist_ok=True)
+            workspace.make_folder(self._run.calls)
             job = self._write_job()
             child = await self._supervisor.spawn(
                 NAME,
                 [sys.executable, "-u", "-m", self._module, str(job)],
                 cwd=self._place.root,
-                env=environment(os.environ),
+                env=environment(os.environ, self._settings.teacher.key_variable),
                 stdout=self._log_file,
             )
             self._engine = child

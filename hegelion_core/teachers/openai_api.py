@@ -91,7 +91,7 @@ class OpenAITeacher:
         self._settings = settings.teacher
         self._limits = settings.generation
         self._environment = os.environ if environment is None else environment
-        self._redact = Redactor(self._environment)
+        self._redact = Redactor(self._environment, (self._settings.key_variable,))
         self._ready: _Ready | None = None
 
     @property

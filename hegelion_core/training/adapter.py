@@ -35,7 +35,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
             path.unlink()
         save_arrays(folder / WEIGHTS, weights)
         workspace.link(folder / LINK, WEIGHTS)
-        workspace.replace(path, content)
+        workspace.replace(path, content, mode=workspace.SHARED)
     except OSError as error:
         raise UserError(
             f"{folder}: the adapter cannot be written ({error.strerror or error}).",

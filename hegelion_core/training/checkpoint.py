@@ -106,7 +106,7 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Identity, environment: 
     beside = folder / f"step-{step}.tmp"
     try:
         _remove(beside)
-        beside.mkdir(parents=True)
+        workspace.make_folder(beside)
         arrays = checkpoint.arrays()
         for name, tensors in arrays.items():
             save_arrays(beside / name, tensors)

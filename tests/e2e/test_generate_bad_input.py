@@ -527,3 +527,13 @@ def test_a_home_that_is_not_there_and_a_temporary_folder_in_a_repository(console
     for line in calls.read_text().splitlines():
         assert not json.loads(line)["folder"].startswith(str(temporary.parent))
     assert list(temporary.iterdir()) == []
+
+
+def test_a_data_set_that_kills_whoever_reads_it_ends_in_clear_words(console: Console) -> None:
+    """A line that is null, or nests without end, is too much for Arrow: that ends a worker, and nothing else."""
+    (console.folder / "bomb.jsonl").write_text("null\n")
+    result = console.run("generate", "--dataset", "bomb.jsonl", "--limit", "1")
+    assert result.returncode == ExitCode.FAILED
+    assert "Traceback" not in result.stderr
+    assert "a fault in a library, perhaps at what it read): Reading the prompts of bomb.jsonl." in result.stderr
+    console.wait_until_quiet()

@@ -60,9 +60,18 @@ def main(arguments: list[str]) -> int:
     time.sleep(float(os.environ.get("KIMI_FAKE_SECONDS", "0")))
     if behaviour == "rude":
         return fail(f"{ERRORS['balance']} {STEERING}", legacy)
+    if behaviour in ("tells", "tells_and_fails"):
+        print(told := tell_all(), file=sys.stderr, flush=True)
+        if behaviour == "tells_and_fails":
+            return fail(f"provider.api_error: 400 {told}", legacy)
     if behaviour in ERRORS:
         return fail(ERRORS[behaviour], legacy)
     return perform(behaviour, arguments[arguments.index("-p") + 1], legacy)
+
+
+def tell_all() -> str:
+    """All that it was given, on one line."""
+    return " ".join(f"{name} {value}" for name, value in os.environ.items()) + " " + " ".join(sys.argv[1:6])
 
 
 def perform(behaviour: str, prompt: str, legacy: bool) -> int:
@@ -80,6 +89,9 @@ def perform(behaviour: str, prompt: str, legacy: bool) -> int:
     if behaviour == "escapes":
         text = text.replace("</thought>", f"</thought> {STEERING}")
         print(STEERING, flush=True)
+    if behaviour == "tells":
+        text = f"{text} It was {tell_all()}."
+        print(tell_all(), flush=True)
     parts = [{"type": "think", "think": "hm"}, {"type": "text", "text": text}]
     say({"role": "assistant", "content": parts if legacy else text})
     if behaviour == "writes":
@@ -165,7 +177,8 @@ DEAD_ENDS = {
     "flood_errors": flood_errors,
     "grandchild": leave_a_grandchild,
 }
-BEHAVIOURS = (*ERRORS, *DEAD_ENDS, "good", "bad", "cut", "tool", "writes", "mute", "hook", "escapes", "rude")
+BEHAVIOURS = (*ERRORS, *DEAD_ENDS, "good", "bad", "cut", "tool", "writes", "mute")
+BEHAVIOURS += ("hook", "escapes", "rude", "tells", "tells_and_fails")
 
 
 def answer(prompt: str) -> str:

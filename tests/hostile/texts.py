@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import unicodedata
+
 from hypothesis import strategies as st
 
 NESTING = 20_000
@@ -35,6 +37,7 @@ LINES: dict[str, bytes] = {
 
 STEERING = "\x1b]0;pwned\x07\x1b[2J\x9b31m\x1b]52;c;cHduZWQ=\x07\r\b\x7f\u202e\u2066\ufeff"
 """What a terminal would obey: title, clearing, colour, clipboard, overwriting; and what turns text around."""
+TURNING = "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
 MARKUP = "[bold red]pwned[/] [link=file:///etc/passwd]x[/link] [@click=app.quit]x[/] \\[ [/"
 """What Rich and Textual would take for their own."""
 HTML = "</title></style><script>alert(1)</script><img src=x onerror=alert(1)>\"'><a href=javascript:alert(1)>&lt;"
@@ -59,5 +62,5 @@ ANY_LINE = st.one_of(
 
 
 def is_fit_for_a_terminal(text: str) -> bool:
-    """Whether nothing in a text steers a terminal."""
-    return all(c.isprintable() or c in "\n\t" for c in text)
+    """Whether nothing in a text steers a terminal: no control character, and none that turns the text's direction."""
+    return not any(unicodedata.category(c) in ("Cc", "Cs", "Zl", "Zp") or c in TURNING for c in text if c not in "\n\t")

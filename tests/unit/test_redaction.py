@@ -11,6 +11,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from hegelion_core import jobs
 from hegelion_core.redaction import MARK, Redactor
 
 ENVIRONMENT = {"OPENAI_API_KEY": "zq-Own.value/77!x", "PATH": "/usr/local/bin", "KEYMAP": "us", "USER": "somebody"}
@@ -154,3 +155,39 @@ def test_the_time_is_linear(unit: str) -> None:
         return best
 
     assert seconds(400_000) < max(0.1, 50 * seconds(40_000))  # quadratic: 100 times as long
+
+
+NAMES = st.builds(
+    "".join,
+    st.tuples(
+        st.sampled_from(["", "MY_", "x", "AWS_"]),
+        st.sampled_from(["API_KEY", "Token", "secret", "PASSWORD", "passwd", "Credentials", "AUTH", "cookie"]),
+        st.sampled_from(["", "_ID", "2", "_FILE"]),
+    ),
+)
+
+
+@given(st.dictionaries(NAMES, SECRETS, min_size=1, max_size=4), st.text(max_size=30))
+def test_whatever_it_is_called_it_goes_and_workers_do_not_get_it(environment: dict[str, str], around: str) -> None:
+    hide = Redactor({**environment, "PATH": "/bin"})
+    for value in environment.values():
+        text = f"{around}{value}{around}"
+        assert value not in hide(text) or value.lower() in MARK
+        if any(character.isdigit() for character in value):
+            assert value not in hide.known(text) or value.lower() in MARK
+    assert set(jobs.environment({**environment, "PATH": "/bin"}, "")) == {"PATH"}
+
+
+@given(SECRETS.filter(lambda value: any(character.isdigit() for character in value)))
+def test_a_variable_that_is_named_is_one(value: str) -> None:
+    environment = {"MY_ENDPOINT": value}
+    assert Redactor(environment)("") == ""
+    assert value not in Redactor(environment, ("MY_ENDPOINT",)).known(f"It is {value}.")
+    assert jobs.environment(environment, "MY_ENDPOINT") == {}
+
+
+@given(st.text(max_size=200))
+@example("A key looks like sk-abcdefghijklmnop1234, and AUTHOR is Dialectics.")
+def test_an_answer_keeps_all_but_what_is_known(text: str) -> None:
+    hide = Redactor({"AUTHOR": "Dialectics", "A_TOKEN": "swordfish-4711"})
+    assert "swordfish-4711" in text.lower() or hide.known(text) == text

@@ -45,7 +45,9 @@ def made_whole(target: Path, mark: Mapping[str, str]) -> Iterator[Path]:
     beside.mkdir(parents=True)
     try:
         yield beside
-        workspace.replace(beside / MARK, json.dumps(mark, indent=2, ensure_ascii=False).encode() + b"\n")
+        workspace.replace(
+            beside / MARK, json.dumps(mark, indent=2, ensure_ascii=False).encode() + b"\n", mode=workspace.SHARED
+        )
         for path in beside.rglob("*"):
             if path.is_file():
                 _sync(path)

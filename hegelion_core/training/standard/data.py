@@ -131,7 +131,11 @@ def write_config(
         "grad_checkpoint": settings.grad_checkpoint,
         "seed": settings.seed,
     }
-    workspace.replace(folder / CONFIG, json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n")
+    workspace.replace(
+        folder / CONFIG,
+        json.dumps(config, indent=2, ensure_ascii=False).encode() + b"\n",
+        mode=workspace.SHARED,
+    )
 
 
 def words(prepared: Prepared, folder: Path) -> list[str]:

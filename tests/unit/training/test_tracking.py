@@ -128,7 +128,7 @@ def test_a_missing_library_is_told_before_anything_is_done(
 
 def test_a_worker_keeps_the_keys_that_it_needs() -> None:
     environ = {"WANDB_API_KEY": "a", "HF_TOKEN": "b", "OPENAI_API_KEY": "c", "WANDB_MODE": "offline", "PATH": "d"}
-    assert set(jobs.environment(environ)) == {"WANDB_API_KEY", "HF_TOKEN", "WANDB_MODE", "PATH"}
+    assert set(jobs.environment(environ, "MY_ENDPOINT")) == {"WANDB_API_KEY", "HF_TOKEN", "WANDB_MODE", "PATH"}
 
 
 def test_the_tracker_does_not_make_another_run(tmp_path: Path) -> None:
