@@ -34,7 +34,8 @@ QUIET = 15.0
 _STRAY = re.compile(
     r"^\..+\.\d+\.(tmp|link|safetensors)$|\.tmp$|^\..+\.(part|part\.journal)$|^\..+\.(?!verdicts$)[a-z0-9_]{8}$"
 )
-_TRACEBACK = "Traceback (most recent call last)"
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\)", re.MULTILINE)
+"""Of the command itself: what it tells of a child's last words stands within a line."""
 
 
 def audit(run: CaseRun) -> list[str]:
@@ -42,8 +43,8 @@ def audit(run: CaseRun) -> list[str]:
     faults: list[str] = []
     place, scene = run.place, run.case.scene
     _check_processes(run, faults)
-    if _TRACEBACK in run.said():
-        faults.append(f"a traceback: {run.said().partition(_TRACEBACK)[2][-700:]}")
+    if found := _TRACEBACK.search(run.said()):
+        faults.append(f"a traceback: {run.said()[found.start() :][:1500]}")
     if scene in ("openai", "kimi"):
         _check_samples(run, faults)
         _check_answers(run, faults)
@@ -53,7 +54,7 @@ def audit(run: CaseRun) -> list[str]:
         case "train":
             _check_training(run, faults)
         case "stage":
-            _check_rows(run, place.folder / "artifacts" / "data" / "hegelion_scu_ready.jsonl", faults)
+            _check_rows(run, place.made[0], faults)
         case _:
             _check_rows(run, place.rows, faults)
     _check_locks(run, faults)
@@ -153,9 +154,18 @@ def _check_rows(run: CaseRun, rows: Path, faults: list[str]) -> None:
 
 
 def _check_training(run: CaseRun, faults: list[str]) -> None:
-    """Everything that it made is what the undisturbed training made, to the byte."""
+    """Everything that it made is what the undisturbed training made, to the byte.
+
+    A trainer that is asked to stop saves where it is: so the checkpoint before the last may be of another step.
+    """
     expected, left = run.place.stock.training, training_left(run.place)
-    names = sorted(name for name in expected.keys() | left.keys() if expected.get(name) != left.get(name))
+    steps = [{name.partition("/")[0] for name in made if name.startswith("step-")} for made in (expected, left)]
+    apart = steps[0] ^ steps[1]
+    names = sorted(
+        name
+        for name in expected.keys() | left.keys()
+        if expected.get(name) != left.get(name) and name.partition("/")[0] not in apart
+    )
     if names:
         faults.append(f"not those of the undisturbed training: {names}; strays: {left.get('strays')}")
 

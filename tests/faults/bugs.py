@@ -183,6 +183,28 @@ BUGS = (
         (("hegelion_core/jobs.py", "        if code != 0:\n", "        if code > 0:\n"),),
     ),
     Bug(
+        "a child that is killed is waited for for good",
+        ("child",),
+        (
+            (
+                "hegelion_core/supervisor.py",
+                "        code = self._process.wait()\n",
+                "        code = self._process.wait()\n        if code == -9:\n            return\n",
+            ),
+        ),
+    ),
+    Bug(
+        "rows that could not be put in place are told as done",
+        ("rename",),
+        (
+            (
+                "hegelion_core/conversion/part_file.py",
+                "        self._path.replace(self._target)\n",
+                "        with contextlib.suppress(OSError):\n            self._path.replace(self._target)\n",
+            ),
+        ),
+    ),
+    Bug(
         "a process that is woken takes it for a stop",
         ("freeze",),
         (
@@ -190,17 +212,6 @@ BUGS = (
                 "hegelion_core/commands/headless.py",
                 "(signal.SIGINT, signal.SIGTERM, signal.SIGHUP)",
                 "(signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCONT)",
-            ),
-        ),
-    ),
-    Bug(
-        "a file that could not be put in place stays beside it",
-        ("rename", "write", "fsync"),
-        (
-            (
-                _WORKSPACE,
-                "    finally:\n        beside.unlink(missing_ok=True)\n    if durable",
-                "    finally:\n        pass\n    if durable",
             ),
         ),
     ),
@@ -215,10 +226,11 @@ BUGS = (
         (
             ("hegelion_core/training/checkpoint.py", '    beside = folder / f"step-{step}.tmp"', "    beside = final"),
             ("hegelion_core/training/checkpoint.py", "        _remove(final)  # only", "        # only"),
+            ("hegelion_core/training/checkpoint.py", "damaged = _damaged(path, manifest)", "damaged = []"),
             (
                 "hegelion_core/training/checkpoint.py",
-                "            damaged = _damaged(path, manifest)\n        except (OSError, ValueError, msgspec.DecodeError):\n            damaged = [MANIFEST]",
-                "            damaged = []\n        except (OSError, ValueError, msgspec.DecodeError):\n            manifest, damaged = Manifest(schema=SCHEMA, identity=identity, environment=environment, files={}), []",
+                "damaged = [MANIFEST]",
+                "manifest, damaged = Manifest(schema=SCHEMA, identity=identity, environment=environment, files={}), []",
             ),
         ),
     ),

@@ -50,7 +50,7 @@ class CaseRun:
         self.stops: list[Stop] = []
         self.open_calls: list[frozenset[str]] = []
         """At each stop, the prompts whose calls had a folder."""
-        self.teacher = Teacher(case.answers, case.seed)
+        self.teacher = Teacher(case.answers, case.seed, slow=case.group == "network")
         self.place = Place(folder, case, stock, self.teacher.url)
         self._warm = warm
         self._log = folder / "injected.txt"
@@ -58,6 +58,7 @@ class CaseRun:
         self._disk: SmallDisk | None = None
         self._sent: set[int] = set()
         self._terminal: Terminal | None = None
+        self._started: Started | None = None
 
     @property
     def lost_power(self) -> bool:
@@ -81,6 +82,8 @@ class CaseRun:
 
     def close(self) -> None:
         """End what is left, and take the disk away."""
+        if self._started is not None:
+            self._started.signal(signal.SIGKILL)
         for process in self.place.children():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -167,6 +170,7 @@ class CaseRun:
                 self._hang_up()
             case "drop":
                 self._sent.add(0)
+                time.sleep(strike.seconds / 10)
                 self.teacher.drop()
                 threading.Timer(strike.seconds, self.teacher.away.clear).start()
         self._go_on(started)
@@ -234,7 +238,8 @@ class CaseRun:
             told = {name: strike.__dict__[name] for name in ("act", "op", "path", "nth", "lasting", "role", "seconds")}
         if strike is not None and strike.kilobytes:
             limit = self._make_small(strike)
-        return self._warm.start(self._order(command, told, limit))
+        self._started = self._warm.start(self._order(command, told, limit))
+        return self._started
 
     def _order(self, command: tuple[str, ...], told: dict[str, object], limit: int = 0) -> Order:
         environment = dict(self.place.environment)
@@ -247,7 +252,8 @@ class CaseRun:
     def _make_small(self, strike: Strike) -> int:
         """Mount a disk that is too small, where that can be done; else the most bytes that a file may have."""
         folder = self.place.folder / "artifacts"
-        if strike.mount and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
+        fresh = self._disk is not None or not self.place.runs.exists()  # a mount hides what lies there already
+        if strike.mount and fresh and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
             if self._disk is None:
                 kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
                 self._disk = SmallDisk(folder, max(strike.kilobytes, 4) + 16)
@@ -270,6 +276,15 @@ class CaseRun:
             allowed.add(-signal.SIGKILL)
         if code not in allowed:
             self._fault(f"exit code {code} after {strike}: {self._said()}")
+        if code == 0:
+            self._check_done(strike)
+
+    def _check_done(self, strike: Strike) -> None:
+        """Whoever says that it is done has done it."""
+        path, wanted = self.place.made
+        lines = path.read_bytes().count(b"\n") if path.is_file() else 0
+        if lines != wanted:
+            self._fault(f"exit code 0 after {strike}, but {path.name} has {lines} lines, not {wanted}")
 
     def _stopped(self, code: int) -> None:
         marks = frozenset[str]() if self.lost_power else self._written()
