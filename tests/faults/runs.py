@@ -50,7 +50,7 @@ class CaseRun:
         self.stops: list[Stop] = []
         self.open_calls: list[frozenset[str]] = []
         """At each stop, the prompts whose calls had a folder."""
-        self.teacher = Teacher(case.answers, case.seed)
+        self.teacher = Teacher(case.answers, case.seed, slow=case.group == "network")
         self.place = Place(folder, case, stock, self.teacher.url)
         self._warm = warm
         self._log = folder / "injected.txt"
@@ -167,6 +167,7 @@ class CaseRun:
                 self._hang_up()
             case "drop":
                 self._sent.add(0)
+                time.sleep(strike.seconds / 10)
                 self.teacher.drop()
                 threading.Timer(strike.seconds, self.teacher.away.clear).start()
         self._go_on(started)

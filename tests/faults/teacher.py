@@ -8,10 +8,11 @@ import struct
 import threading
 from collections import deque
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tests.fakes import fault_server
 from tests.fakes.fault_server import FaultServer
-from tests.fakes.model_server import Request
+from tests.fakes.model_server import Action, Reply, Request
 
 _RESET = struct.pack("ii", 1, 0)
 
@@ -19,8 +20,8 @@ _RESET = struct.pack("ii", 1, 0)
 class Teacher(FaultServer):
     """Gives the answers of a list, then good ones."""
 
-    def __init__(self, answers: Sequence[str], seed: int) -> None:
-        """``answers`` are classes of answers, as in ``fault_server``."""
+    def __init__(self, answers: Sequence[str], seed: int, *, slow: bool = False) -> None:
+        """``answers`` are classes of answers, as in ``fault_server``; a ``slow`` one can be broken off in its midst."""
         super().__init__(requests=0, seed=seed, seconds=(0.0, 0.004), kinds=())
         self._deck = deque(answers)
         self._http.RequestHandlerClass = _Handler
@@ -30,6 +31,7 @@ class Teacher(FaultServer):
         self.on_answer: Callable[[int], None] = lambda number: None
         self._on_request = self._came
         self._answers = 0
+        self._slow = slow
         self.open: set[socket.socket] = set()
 
     def served(self, request: Request, *, whole: bool) -> None:
@@ -42,6 +44,10 @@ class Teacher(FaultServer):
         self.away.set()
         for connection in list(self.open):
             reset(connection)
+
+    def _choose(self, query: str, mark: str, session: str) -> tuple[str, Action]:
+        kind, action = super()._choose(query, mark, session)
+        return kind, replace(action, pause=0.004) if self._slow and isinstance(action, Reply) else action
 
     def _came(self) -> None:
         self.on_request(len(self.asked) + 1)
