@@ -48,6 +48,8 @@ class Injector:
         given = json.loads(told)
         if (given["role"] != role) if given["role"] == CORE else (given["role"] not in role):
             return
+        if os.path.exists(given["log"]):
+            return  # a worker was struck already, and this is the one after it
         self._root = str(given["root"])
         self._log = str(given["log"])
         self._op = str(given["op"])
