@@ -153,9 +153,18 @@ def _check_rows(run: CaseRun, rows: Path, faults: list[str]) -> None:
 
 
 def _check_training(run: CaseRun, faults: list[str]) -> None:
-    """Everything that it made is what the undisturbed training made, to the byte."""
+    """Everything that it made is what the undisturbed training made, to the byte.
+
+    A trainer that is asked to stop saves where it is: so the checkpoint before the last may be of another step.
+    """
     expected, left = run.place.stock.training, training_left(run.place)
-    names = sorted(name for name in expected.keys() | left.keys() if expected.get(name) != left.get(name))
+    steps = [{name.partition("/")[0] for name in made if name.startswith("step-")} for made in (expected, left)]
+    apart = steps[0] ^ steps[1]
+    names = sorted(
+        name
+        for name in expected.keys() | left.keys()
+        if expected.get(name) != left.get(name) and name.partition("/")[0] not in apart
+    )
     if names:
         faults.append(f"not those of the undisturbed training: {names}; strays: {left.get('strays')}")
 
