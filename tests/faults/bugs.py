@@ -194,17 +194,6 @@ BUGS = (
         ),
     ),
     Bug(
-        "a file that could not be put in place stays beside it",
-        ("rename", "write", "fsync"),
-        (
-            (
-                _WORKSPACE,
-                "    finally:\n        beside.unlink(missing_ok=True)\n    if durable",
-                "    finally:\n        pass\n    if durable",
-            ),
-        ),
-    ),
-    Bug(
         "a run's folder is made in one go or not at all",
         ("kill", "open", "write"),
         (("hegelion_core/run.py", "        _lay_out(found, settings)\n", ""),),
