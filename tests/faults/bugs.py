@@ -204,10 +204,11 @@ BUGS = (
         (
             ("hegelion_core/training/checkpoint.py", '    beside = folder / f"step-{step}.tmp"', "    beside = final"),
             ("hegelion_core/training/checkpoint.py", "        _remove(final)  # only", "        # only"),
+            ("hegelion_core/training/checkpoint.py", "damaged = _damaged(path, manifest)", "damaged = []"),
             (
                 "hegelion_core/training/checkpoint.py",
-                "            damaged = _damaged(path, manifest)\n        except (OSError, ValueError, msgspec.DecodeError):\n            damaged = [MANIFEST]",
-                "            damaged = []\n        except (OSError, ValueError, msgspec.DecodeError):\n            manifest, damaged = Manifest(schema=SCHEMA, identity=identity, environment=environment, files={}), []",
+                "damaged = [MANIFEST]",
+                "manifest, damaged = Manifest(schema=SCHEMA, identity=identity, environment=environment, files={}), []",
             ),
         ),
     ),
