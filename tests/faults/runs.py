@@ -248,7 +248,8 @@ class CaseRun:
     def _make_small(self, strike: Strike) -> int:
         """Mount a disk that is too small, where that can be done; else the most bytes that a file may have."""
         folder = self.place.folder / "artifacts"
-        if strike.mount and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
+        fresh = self._disk is not None or not self.place.runs.exists()  # a mount hides what lies there already
+        if strike.mount and fresh and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
             if self._disk is None:
                 kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
                 self._disk = SmallDisk(folder, max(strike.kilobytes, 4) + 16)
