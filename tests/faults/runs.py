@@ -58,6 +58,7 @@ class CaseRun:
         self._disk: SmallDisk | None = None
         self._sent: set[int] = set()
         self._terminal: Terminal | None = None
+        self._started: Started | None = None
 
     @property
     def lost_power(self) -> bool:
@@ -81,6 +82,8 @@ class CaseRun:
 
     def close(self) -> None:
         """End what is left, and take the disk away."""
+        if self._started is not None:
+            self._started.signal(signal.SIGKILL)
         for process in self.place.children():
             with contextlib.suppress(psutil.Error):
                 process.kill()
@@ -235,7 +238,8 @@ class CaseRun:
             told = {name: strike.__dict__[name] for name in ("act", "op", "path", "nth", "lasting", "role", "seconds")}
         if strike is not None and strike.kilobytes:
             limit = self._make_small(strike)
-        return self._warm.start(self._order(command, told, limit))
+        self._started = self._warm.start(self._order(command, told, limit))
+        return self._started
 
     def _order(self, command: tuple[str, ...], told: dict[str, object], limit: int = 0) -> Order:
         environment = dict(self.place.environment)
