@@ -108,7 +108,8 @@ class KimiTeacher:
         root = Path(note)
         if note and root.name.startswith(kimi_sessions.PREFIX) and root.is_dir() and root.stat().st_uid == os.getuid():
             self._remove(root)
-        self._root_note.unlink(missing_ok=True)
+        else:
+            self._root_note.unlink(missing_ok=True)
 
     async def prove(self, log: Callable[[str], None], *, step: bool = False) -> None:
         """The canary, unless this version has passed it; see ``teacher.Teacher``."""
@@ -175,7 +176,6 @@ class KimiTeacher:
         """Remove the working folders; calls end with whoever asked them."""
         if self._ready is not None:
             self._remove(self._ready.root)
-            self._root_note.unlink(missing_ok=True)
             self._ready = None
 
     @property
@@ -279,10 +279,18 @@ class KimiTeacher:
         return self._run.spool / "kimi-folder"
 
     def _remove(self, root: Path) -> None:
-        for workdir in root.glob(f"{root.name}-*"):
-            for dialect in ("kimi-code", "kimi-legacy"):
-                kimi_sessions.remove(self._home(dialect), dialect, workdir)
+        """Remove the working folders and their sessions, and the note of them; what is left of them is known by it."""
+        dialects: tuple[Dialect, ...] = ("kimi-code", "kimi-legacy")
+        gone = [
+            kimi_sessions.remove(self._home(dialect), dialect, workdir)
+            for workdir in root.glob(f"{root.name}-*")
+            for dialect in dialects
+        ]
+        if not all(gone):
+            return
         shutil.rmtree(root, ignore_errors=True)
+        if not root.exists():
+            self._root_note.unlink(missing_ok=True)
 
 
 def _hand_on(out: LineReader, err: LineReader, note: Callable[[OutputLine], None], log: Callable[[str], None]) -> bool:

@@ -105,14 +105,15 @@ def usage_of_session(home: Path, session: str) -> Usage | None:
     return _newest((home / "sessions").glob(f"*/{session}/agents/main/wire.jsonl"))
 
 
-def remove(home: Path, dialect: Dialect, workdir: Path) -> None:
-    """Delete the sessions of a working folder of ours; whatever cannot be deleted stays."""
+def remove(home: Path, dialect: Dialect, workdir: Path) -> bool:
+    """Delete the sessions of a working folder of ours; whatever cannot be deleted stays. Whether none is left."""
     for folder in _folders(home, dialect, workdir):
         if dialect == "kimi-code":
             for session in folder.glob("session_*"):
                 for mark in (home / "sessions" / ".index-dirty").glob(f"{session.name}.*"):
                     mark.unlink(missing_ok=True)
         shutil.rmtree(folder, ignore_errors=True)
+    return not _folders(home, dialect, workdir)
 
 
 def _folders(home: Path, dialect: Dialect, workdir: Path) -> list[Path]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import AsyncIterator
@@ -235,6 +236,29 @@ async def test_a_killed_cores_folders_are_tidied_up(house: House) -> None:
     await second.start()
     await second.close()
     assert list(house.temporary.iterdir()) == []
+
+
+async def test_what_could_not_be_tidied_up_is_tidied_up_at_the_next_start(
+    house: House, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = house.teacher()
+    await first.start()
+    (root,) = house.temporary.iterdir()
+    session = house.home / ".kimi-code" / "sessions" / f"wd_{root.name}-1_0123456789ab"
+    session.mkdir(parents=True)
+    (root / f"{root.name}-1").mkdir()
+
+    def broken(*_: object, **__: object) -> None:
+        raise OSError(errno.EIO, "broken")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "rmdir", broken)
+        await first.close()
+    assert root.exists()
+    house.teacher().tidy()
+    assert not root.exists()
+    assert not session.exists()
+    assert not list(house.root.rglob("kimi-folder"))
 
 
 async def test_a_core_that_is_killed_while_it_makes_its_folder_leaves_none_unknown(
