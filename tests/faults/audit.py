@@ -53,7 +53,7 @@ def audit(run: CaseRun) -> list[str]:
         case "train":
             _check_training(run, faults)
         case "stage":
-            _check_rows(run, place.folder / "artifacts" / "data" / "hegelion_scu_ready.jsonl", faults)
+            _check_rows(run, place.made[0], faults)
         case _:
             _check_rows(run, place.rows, faults)
     _check_locks(run, faults)

@@ -183,6 +183,28 @@ BUGS = (
         (("hegelion_core/jobs.py", "        if code != 0:\n", "        if code > 0:\n"),),
     ),
     Bug(
+        "a child that is killed is waited for for good",
+        ("child",),
+        (
+            (
+                "hegelion_core/supervisor.py",
+                "        code = self._process.wait()\n",
+                "        code = self._process.wait()\n        if code == -9:\n            return\n",
+            ),
+        ),
+    ),
+    Bug(
+        "rows that could not be put in place are told as done",
+        ("rename",),
+        (
+            (
+                "hegelion_core/conversion/part_file.py",
+                "        self._path.replace(self._target)\n",
+                "        with contextlib.suppress(OSError):\n            self._path.replace(self._target)\n",
+            ),
+        ),
+    ),
+    Bug(
         "a process that is woken takes it for a stop",
         ("freeze",),
         (

@@ -25,6 +25,8 @@ from tests.faults.warm import INJECT
 
 KEY = "swordfish-4711"
 VERSION = "2.1.0"
+STOCK = 400
+"""Samples of the file that conversions read."""
 STEPS = 8
 """Optimizer steps of a training."""
 
@@ -80,6 +82,19 @@ class Place:
     @property
     def runs(self) -> Path:
         return self.folder / "artifacts" / "runs"
+
+    @property
+    def made(self) -> tuple[Path, int]:
+        """The file that the first command makes, and how many lines it has when that has done its work."""
+        match self.case.scene:
+            case "convert":
+                return self.rows, STOCK
+            case "stage":
+                return self.folder / "artifacts" / "data" / "hegelion_scu_ready.jsonl", STOCK
+            case "train":
+                return next(self.runs.glob("*/metrics.jsonl"), self.runs), STEPS
+            case _:
+                return self.samples, self.case.samples
 
     @property
     def commands(self) -> list[tuple[str, ...]]:

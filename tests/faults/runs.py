@@ -276,6 +276,15 @@ class CaseRun:
             allowed.add(-signal.SIGKILL)
         if code not in allowed:
             self._fault(f"exit code {code} after {strike}: {self._said()}")
+        if code == 0:
+            self._check_done(strike)
+
+    def _check_done(self, strike: Strike) -> None:
+        """Whoever says that it is done has done it."""
+        path, wanted = self.place.made
+        lines = path.read_bytes().count(b"\n") if path.is_file() else 0
+        if lines != wanted:
+            self._fault(f"exit code 0 after {strike}, but {path.name} has {lines} lines, not {wanted}")
 
     def _stopped(self, code: int) -> None:
         marks = frozenset[str]() if self.lost_power else self._written()

@@ -15,18 +15,16 @@ from tests.fakes import training_runs
 from tests.fakes.good_answers import good_text
 from tests.faults.audit import training_left
 from tests.faults.cases import Case
-from tests.faults.place import Stock
+from tests.faults.place import STOCK, Stock
 from tests.faults.runs import CaseRun
 from tests.faults.warm import Warm
-
-SAMPLES = 400
 
 
 def make_stock(folder: Path, warm: Warm, *, train: bool) -> Stock:
     """Make it in ``folder``; with ``train`` a training too."""
     folder.mkdir(parents=True, exist_ok=True)
     samples = folder / "samples.jsonl"
-    samples.write_bytes(b"".join(_line(number) for number in range(SAMPLES)))
+    samples.write_bytes(b"".join(_line(number) for number in range(STOCK)))
     stock = Stock(samples, folder / "student", training_runs.write_rows(folder / "rows.jsonl", 14))
     if not train:
         return stock
