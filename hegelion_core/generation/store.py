@@ -323,16 +323,17 @@ def _torn(path: Path) -> bytes:
 def _end_last_line(path: Path) -> None:
     """Let a file end with a whole line: a torn one is cut off, another gets its end."""
     try:
-        with open(path, "r+b") as file:
+        with open(path, "rb") as file:
             if not _tail(file):
-                return
-            if torn := _torn(path):
-                file.truncate(file.seek(0, os.SEEK_END) - len(torn))
-                os.fsync(file.fileno())
                 return
     except FileNotFoundError:
         return
-    workspace.append(path, b"\n")
+    if not (torn := _torn(path)):
+        workspace.append(path, b"\n")
+        return
+    with open(path, "r+b") as file:
+        file.truncate(file.seek(0, os.SEEK_END) - len(torn))
+        os.fsync(file.fileno())
 
 
 def _tail(file: BinaryIO) -> bytes:
