@@ -34,7 +34,8 @@ QUIET = 15.0
 _STRAY = re.compile(
     r"^\..+\.\d+\.(tmp|link|safetensors)$|\.tmp$|^\..+\.(part|part\.journal)$|^\..+\.(?!verdicts$)[a-z0-9_]{8}$"
 )
-_TRACEBACK = "Traceback (most recent call last)"
+_TRACEBACK = re.compile(r"^Traceback \(most recent call last\)", re.MULTILINE)
+"""Of the command itself: what it tells of a child's last words stands within a line."""
 
 
 def audit(run: CaseRun) -> list[str]:
@@ -42,8 +43,8 @@ def audit(run: CaseRun) -> list[str]:
     faults: list[str] = []
     place, scene = run.place, run.case.scene
     _check_processes(run, faults)
-    if _TRACEBACK in run.said():
-        faults.append(f"a traceback: {run.said().partition(_TRACEBACK)[2][-700:]}")
+    if found := _TRACEBACK.search(run.said()):
+        faults.append(f"a traceback: {run.said()[found.start() :][:1500]}")
     if scene in ("openai", "kimi"):
         _check_samples(run, faults)
         _check_answers(run, faults)
