@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import fcntl
 import os
 import shutil
 import sys
@@ -27,6 +28,12 @@ def main() -> int:
     given = _arguments()
     work = given.work or Path(tempfile.gettempdir()) / f"hegelion-faults-{os.getuid()}"
     work.mkdir(parents=True, exist_ok=True)
+    held = os.open(work / ".lock", os.O_RDWR | os.O_CREAT, 0o600)  # until the end of the process
+    try:
+        fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        print(f"{work}: another series of cases runs there; give another --work.", file=sys.stderr)
+        return 2
     results = Results(work / "results.jsonl")
     if given.only is not None:
         wanted = [(given.only, given.train)]
