@@ -81,7 +81,8 @@ def test_after_a_kill_the_leftovers_are_told_and_mended(console: Console) -> Non
     assert "core.json" in found["socket"]["fix"]
     found = findings(console, "--fix")
     assert found["socket"]["level"] == found["last line"]["level"] == "ok"
-    assert console.samples.read_bytes().endswith(b'{"torn\n')
+    assert console.samples.read_bytes().endswith(b"}\n")
+    assert '{\\"torn' in console.samples.with_suffix(".rejected.jsonl").read_text("utf-8")
     console.environment["KIMI_FAKE_SECONDS"] = "0"
     result = console.run(*generate)
     assert result.returncode == ExitCode.DONE, result.stderr

@@ -103,13 +103,16 @@ class Console:
 
     @property
     def run_folder(self) -> Path:
-        (folder,) = (self.folder / "artifacts" / "runs").iterdir()
+        (folder,) = self._run_folders()
         return folder
+
+    def _run_folders(self) -> list[Path]:
+        """Without what is only there for a moment, to see whether files can be made."""
+        return list((self.folder / "artifacts" / "runs").glob("[!.]*"))
 
     def events(self) -> list[e.AnyEvent]:
         """Every event of the only run; none if it is not there yet."""
-        runs = self.folder / "artifacts" / "runs"
-        if not runs.exists() or not list(runs.iterdir()):
+        if not self._run_folders():
             return []
         return EventReader(self.run_folder / "events.jsonl").read()
 

@@ -134,22 +134,22 @@ class FaultServer(ModelServer):
     def _deal(self, request: Request) -> Action:
         self._on_request()
         query = question(request.user_text)
-        number = len(self.asked)
-        mark = f"r{number:05d}z"
-        kind, action = self._choose(query, mark, str(request.body.get("prompt_cache_key", "")))
-        correction = _CORRECTION.search(request.user_text)
-        known = (request.system_text, query, correction[0] if correction else "")
-        asked = Asked(
-            number=number,
-            prompt=prompt_id(query),
-            kind=kind,
-            mark=mark,
-            beyond=request.size - sum(len(text.encode()) for text in known),
-            tools=len(request.tools),
-            continued=any(message.get("role") in ("assistant", "tool") for message in request.messages),
-            began=time.time(),
-        )
-        with self.changed:
+        with self.changed:  # requests come at once, and each has a number of its own
+            number = len(self.asked)
+            mark = f"r{number:05d}z"
+            kind, action = self._choose(query, mark, str(request.body.get("prompt_cache_key", "")))
+            correction = _CORRECTION.search(request.user_text)
+            known = (request.system_text, query, correction[0] if correction else "")
+            asked = Asked(
+                number=number,
+                prompt=prompt_id(query),
+                kind=kind,
+                mark=mark,
+                beyond=request.size - sum(len(text.encode()) for text in known),
+                tools=len(request.tools),
+                continued=any(message.get("role") in ("assistant", "tool") for message in request.messages),
+                began=time.time(),
+            )
             self._by_request[id(request)] = asked
             self.asked.append(asked)
             self.changed.notify_all()
