@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncGenerator, Sequence
 from typing import Self
 
@@ -14,7 +15,7 @@ from hegelion_core.event_log import EventLog
 from hegelion_core.events import STAGES, AnyEvent, NoticePosted, Stage
 from hegelion_core.operations import MAX_INSTANCES
 from hegelion_core.pipeline import Pipeline
-from hegelion_core.run import CoreLock, open_run, opened
+from hegelion_core.run import CoreLock, discard_unused, open_run, opened
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings
 from hegelion_core.supervisor import Supervisor, end_orphans
@@ -142,4 +143,7 @@ class Core:
         await self._comparer.close()
         await self._supervisor.close()
         self._log.close()
+        if not self.state.requested:
+            with contextlib.suppress(OSError):  # a folder too many does no harm
+                discard_unused(self._place, self.folder)
         self._lock.release()

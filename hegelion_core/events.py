@@ -378,11 +378,12 @@ class TrainingFinished(Event, frozen=True):
 
 
 class EvaluationProgressed(Event, frozen=True):
-    """Part of the evaluation is done."""
+    """Part of the evaluation is done; ``unit`` is what is counted, of answers the tokens of the longest."""
 
     what: str
     done: int
     total: int
+    unit: Literal["", "batches", "tokens"] = ""
 
 
 class EvaluationFinished(Event, frozen=True):

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 from pydantic import ValidationError
 
-from hegelion_core import again, events, own_folder, workspace
+from hegelion_core import again, events, own_folder, runs, snapshot, workspace
 from hegelion_core.again import Kind
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
@@ -112,6 +112,22 @@ def _lay_out(folder: RunFolder, settings: Settings) -> None:
     folder.path.chmod(0o700)
     if not folder.settings.exists():
         workspace.replace(folder.settings, settings.model_dump_json(indent=2).encode())
+
+
+def discard_unused(place: Workspace, folder: RunFolder) -> None:
+    """Remove a run that was opened and never used, so that looking around leaves no run behind.
+
+    It stays if it holds more than an opening makes, or took the place of an earlier run of its identity, which would be
+    found in its stead.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    made = {folder.settings.name, folder.events.name, snapshot.path_of(folder.events).name, folder.spool.name}
+    inside = {path.name for path in folder.path.iterdir()}
+    earlier = len(list(place.runs.glob(f"*-{folder.id.split('-', 2)[-1]}"))) > 1
+    if inside <= made and not any(folder.spool.iterdir()) and not earlier:
+        runs.take_away(place, folder)
 
 
 def find_run(place: Workspace, settings: Settings, kind: Kind) -> RunFolder | None:

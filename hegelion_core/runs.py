@@ -251,15 +251,24 @@ def remove(place: Workspace, run: RunFolder) -> None:
         check_removable(place, run)
         if lock is None and not _works_elsewhere(place, run):
             raise UserError(f"{run.id}: a core is just opening a run.", "Try again.", ExitCode.NOT_READY)
-        aside = run.path.with_name(f".{run.id}{_REMOVED}")
-        run.path.rename(aside)
-        for folder in _left(place, aside):
-            shutil.rmtree(folder)
+        take_away(place, run)
     except OSError as error:
         raise explain(error) from None
     finally:
         if lock is not None:
             lock.release()
+
+
+def take_away(place: Workspace, run: RunFolder) -> None:
+    """Remove a run's folder, and those whose removal was ended before; whoever calls holds the core's lock.
+
+    Raises:
+        OSError: the system refuses.
+    """
+    aside = run.path.with_name(f".{run.id}{_REMOVED}")
+    run.path.rename(aside)
+    for folder in _left(place, aside):
+        shutil.rmtree(folder)
 
 
 def _works_elsewhere(place: Workspace, run: RunFolder) -> bool:

@@ -49,19 +49,19 @@ def save(log: Path, state: RunState, offset: int, damaged: int) -> None:
     """Keep the state after the first ``offset`` bytes of ``log``. What keeps it from being written does no harm."""
     with contextlib.suppress(OSError):
         kept = Snapshot(fingerprint(), offset, _tail(log, offset), damaged, state)
-        workspace.replace(_path(log), msgspec.msgpack.encode(kept), durable=False)
+        workspace.replace(path_of(log), msgspec.msgpack.encode(kept), durable=False)
 
 
 def load(log: Path) -> tuple[RunState, int, int]:
     """State, offset and damaged lines of the snapshot; those of an empty log where there is none that fits."""
     with contextlib.suppress(OSError, *UNREADABLE):
-        kept = msgspec.msgpack.decode(_path(log).read_bytes(), type=Snapshot)
+        kept = msgspec.msgpack.decode(path_of(log).read_bytes(), type=Snapshot)
         if kept.version == fingerprint() and kept.offset > 0 and _tail(log, kept.offset) == kept.tail:
             return kept.state, kept.offset, kept.damaged
     return fold(()), 0, 0
 
 
-def _path(log: Path) -> Path:
+def path_of(log: Path) -> Path:
     return log.with_name(f"{log.stem}.snapshot")
 
 

@@ -82,7 +82,7 @@ def stage_detail(state: RunState, stage: Stage) -> str:
             return f"step {step} of {state.plan.iters}" if state.plan else "loading the student"
         case "evaluate" if state.evaluation_progress is not None:
             part = state.evaluation_progress
-            return f"{printable(part.what)} {part.done} of {part.total}"
+            return f"{printable(part.what)} {part.done} of {part.total} {part.unit}".rstrip()
     return ""
 
 

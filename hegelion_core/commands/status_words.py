@@ -86,11 +86,11 @@ def _far(state: RunState, name: str) -> str:
         case "check" if (download := state.download) is not None:
             return f"{download.what}: {size(download.done)}" + (f" of {size(download.total)}" if download.total else "")
         case "generate":
-            return f"{state.accepted} of {state.target}"
+            return f"{state.accepted} of {state.target} samples"
         case "train" if state.plan is not None:
             return f"step {state.steps[-1].step if state.steps else state.plan.start_step} of {state.plan.iters}"
         case "evaluate" if (part := state.evaluation_progress) is not None:
-            return f"{part.what}: {part.done} of {part.total}"
+            return f"{part.what}: {part.done} of {part.total} {part.unit}".rstrip()
     return ""
 
 

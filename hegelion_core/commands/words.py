@@ -328,8 +328,8 @@ def _(event: e.EvaluationProgressed, state: RunState) -> str:
     # A third at a time: a terminal scrolls, and a log is read later.
     if event.done < event.total and event.done % max(1, event.total // 3):
         return ""
-    of_each = " tokens of each" if event.what.endswith("answers") else ""
-    return f"  {event.what}: {event.done} of {event.total}{of_each}"
+    of_each = " of each" if event.unit == "tokens" else ""
+    return f"  {event.what}: {event.done} of {event.total} {event.unit}{of_each}".rstrip()
 
 
 def summary(state: RunState, *, rows: Path, adapter: Path, base: Path) -> list[str]:

@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import msgspec
 
@@ -60,7 +61,7 @@ class Examination:
 
         def reached(tokens: int) -> None:
             if tokens < settings.max_new_tokens:  # the end is told below, wherever it is
-                self._progress(f"{who} answers", tokens, settings.max_new_tokens)
+                self._progress(f"{who} answers", tokens, settings.max_new_tokens, "tokens")
 
         answers = answer_prompts(
             loaded.model,
@@ -74,7 +75,7 @@ class Examination:
         )
         if answers is None:
             return None
-        self._progress(f"{who} answers", settings.max_new_tokens, settings.max_new_tokens)
+        self._progress(f"{who} answers", settings.max_new_tokens, settings.max_new_tokens, "tokens")
         seconds = time.monotonic() - begun
         tokens = sum(answer.tokens for answer in answers)
         _log(f"{who}: loss {'-' if loss is None else f'{loss:.3f}'}, {tokens} tokens of answers, {seconds:.1f} s.")
@@ -92,10 +93,10 @@ class Examination:
     def _counted(self, plan: BatchPlan, what: str) -> Iterator[Batch]:
         for number, batch in enumerate(plan.every_row_once(), start=1):
             yield batch
-            self._progress(what, number, plan.batches_per_epoch)
+            self._progress(what, number, plan.batches_per_epoch, "batches")
 
-    def _progress(self, what: str, done: int, total: int) -> None:
-        self.worker.report(EvaluationProgressed(what=what, done=done, total=total))
+    def _progress(self, what: str, done: int, total: int, unit: Literal["batches", "tokens"]) -> None:
+        self.worker.report(EvaluationProgressed(what=what, done=done, total=total, unit=unit))
 
 
 def work(worker: Worker) -> None:

@@ -83,9 +83,9 @@ def elsewhere() -> Iterator[Path]:
 async def run(tmp_path: Path) -> RunFolder:
     """A run that ended, which the next core opens again."""
     core = await Core.open(Workspace(tmp_path), SETTINGS)
-    await core.close()
     for folder in (core.folder.calls, core.folder.checkpoints):
         folder.mkdir()
+    await core.close()
     return core.folder
 
 

@@ -152,6 +152,8 @@ async def test_a_second_core_in_a_workspace_is_refused(tmp_path: Path) -> None:
     core, service = await open_service(tmp_path)
     with pytest.raises(UserError, match="at work"):
         await Core.open(Workspace(tmp_path), settings(tmp_path))
+    await core.start(("convert",))
+    await core.wait()
     await service.close()
     await core.close()
     again = await Core.open(Workspace(tmp_path), settings(tmp_path))
@@ -254,3 +256,29 @@ async def test_what_answers_nonsense_is_no_core(tmp_path: Path) -> None:
     place.core_pointer.write_text(f'{{"pid": 1, "socket": "{path}", "run": "x"}}')
     assert await Client.connect(place) is None
     server.close()
+
+
+async def test_a_run_that_was_opened_and_never_used_leaves_no_folder(tmp_path: Path) -> None:
+    core, service = await open_service(tmp_path)
+    await service.close()
+    await core.close()
+    assert list(Workspace(tmp_path).runs.iterdir()) == []
+
+
+@pytest.mark.parametrize("kept", ["compare.jsonl", "spool/calls"])
+async def test_a_run_that_holds_something_stays(tmp_path: Path, kept: str) -> None:
+    core, service = await open_service(tmp_path)
+    (core.folder.path / kept).touch()
+    await service.close()
+    await core.close()
+    assert (core.folder.path / kept).exists()
+
+
+async def test_an_unused_run_that_took_an_earlier_ones_place_stays(tmp_path: Path) -> None:
+    first = await Core.open(Workspace(tmp_path), settings(tmp_path))
+    await first.start(("convert",))
+    await first.wait()
+    await first.close()
+    anew = await Core.open(Workspace(tmp_path), settings(tmp_path), new=True)
+    await anew.close()
+    assert anew.folder.path.is_dir()  # else the next start would go on with the first, whose outputs were moved

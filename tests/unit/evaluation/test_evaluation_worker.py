@@ -78,11 +78,11 @@ def test_both_sides_are_measured_and_reported(tmp_path: Path, student: Path) -> 
     assert all(r.base.text.startswith("<think>\n") for r in result.results)
     seen = reports(worker)
     assert isinstance(seen[-1], events.EvaluationFinished)
-    assert [e.what for e in seen if isinstance(e, events.EvaluationProgressed) and e.done == e.total] == [
-        "base loss",
-        "base answers",
-        "adapter loss",
-        "adapter answers",
+    assert [(e.what, e.unit) for e in seen if isinstance(e, events.EvaluationProgressed) and e.done == e.total] == [
+        ("base loss", "batches"),
+        ("base answers", "tokens"),
+        ("adapter loss", "batches"),
+        ("adapter answers", "tokens"),
     ]
     assert not (tmp_path / "evaluation.base.json").exists()
 
