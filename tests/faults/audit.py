@@ -7,6 +7,7 @@ import fcntl
 import os
 import re
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import psutil
@@ -15,7 +16,7 @@ from hegelion_core.conversion.convert import Hooks, convert_file
 from hegelion_core.conversion.rendering import chatml
 from hegelion_core.dialectic.contract import read_accepted, read_sample
 from hegelion_core.event_log import EventReader, replay
-from hegelion_core.events import AnyEvent, RunEnded
+from hegelion_core.events import AnyEvent, RunEnded, RunOpened
 from hegelion_core.fold import fold
 from hegelion_core.generation.claims import _lock_of_others
 from hegelion_core.generation.store import Rejected
@@ -92,23 +93,36 @@ def _check_answers(run: CaseRun, faults: list[str]) -> None:
         for each in read_rejected(run.place.samples.with_suffix(".rejected.jsonl"), found)
         if each.reason != "torn"  # a line that was cut, kept for people; its answer is another record
     ]
-    stops = [*run.stops, Stop(None, 0, time.time())]
+    stops = _with_orphans(run)
     if run.place.samples.exists():
         told: list[str] = []
-        check_answers(run.place.samples, rejected, run.teacher.asked, stops, run.case.instances, told)
+        until = [*stops, Stop(None, 0, time.time())]
+        check_answers(run.place.samples, rejected, run.teacher.asked, until, run.case.instances, told)
         # Where unsynced answers went with the power, those are owed whose calls were over.
         found += [text for text in told if not run.lost_power or text.startswith("kept more than once")]
-        found += _lost_though_over(run, rejected)
+        found += _lost_though_over(run, stops, rejected)
     faults += found
 
 
-def _lost_though_over(run: CaseRun, rejected: list[Rejected]) -> list[str]:
+def _with_orphans(run: CaseRun) -> list[Stop]:
+    """The stops, each until the next core opened the run.
+
+    A core that is killed, or told twice to stop, leaves children that its guard ends: one may ask meanwhile.
+    """
+    if any(strike.act == "jump" for strike in run.case.strikes):
+        return run.stops  # the core's clock was another than ours
+    logs = (event for folder in run.place.runs.iterdir() for event in EventReader(RunFolder(folder).events).read())
+    opened = sorted(event.at for event in logs if isinstance(event, RunOpened))
+    return [replace(stop, at=min((at for at in opened if at > stop.at), default=stop.at)) for stop in run.stops]
+
+
+def _lost_though_over(run: CaseRun, stops: list[Stop], rejected: list[Rejected]) -> list[str]:
     """Answers that are nowhere, though the folder of their call was gone: a call is over when its answer is kept."""
     kept = run.place.samples.read_text() + "".join(each.text for each in rejected)
     failed = {each.prompt_id for each in rejected if each.kind == "failed"}
     lost: list[str] = []
     for asked in run.teacher.asked:
-        number = next((n for n, stop in enumerate(run.stops) if stop.at >= asked.began), None)
+        number = next((n for n, stop in enumerate(stops) if stop.at >= asked.began), None)
         if not asked.whole or asked.kind not in ANSWERS or asked.mark in kept or number is None:
             continue
         if asked.prompt not in run.open_calls[number] | failed:
