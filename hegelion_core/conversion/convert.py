@@ -1,6 +1,6 @@
 """A sample file to a training file, line by line: bounded memory, the same bytes for the same input, also if killed.
 
-Of each sample some 80 bytes are kept, to know its prompt again.
+Of each sample its prompt's id is kept, to know it again: in memory up to ``spill.HELD`` of them, the others on disk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from hegelion_core.conversion.part_file import Mark, PartFile, seen
+from hegelion_core.conversion.part_file import Mark, PartFile
 from hegelion_core.conversion.rendering import ChatFormat
 from hegelion_core.conversion.rows import RowMaker, Tally, counts
 from hegelion_core.conversion.splice import UnevenTemplateError
@@ -21,6 +21,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.sample_rows import THROUGH, bounded_lines, open_samples
+from hegelion_core.spill import SeenKeys
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of the input are read, and how many there are."""
@@ -105,7 +106,11 @@ class _Conversion:
 
     def whole(self, *, rendered: bool = False) -> Tally:
         """Take every line that was not taken yet."""
-        mark, prompts, digest = (None if rendered else self._resumed()) or self._start(rendered)
+        with SeenKeys() as prompts:
+            return self._whole(prompts, rendered)
+
+    def _whole(self, prompts: SeenKeys, rendered: bool) -> Tally:
+        mark, digest = (None if rendered else self._resumed(prompts)) or self._start(rendered)
         tally = Tally(mark.rows, Counter(mark.skipped), {reason: list(lines) for reason, lines in mark.places.items()})
         format_ = self._format if mark.rendered else self._format.for_many()
         maker = RowMaker(self._source, format_, tally, prompts, self._hooks.log)
@@ -144,18 +149,24 @@ class _Conversion:
         self._hooks.progress(self._size, self._size)
         return tally
 
-    def _start(self, rendered: bool) -> tuple[Mark, set[int], hashlib.blake2b]:
+    def _start(self, rendered: bool) -> tuple[Mark, hashlib.blake2b]:
         self._part.restart()
         self._file.seek(0)
         judging = not verdicts.is_there(verdicts.cache_path(self._source))
-        return Mark(key=self._key, rendered=rendered, judging=judging), set(), _new_digest()
+        return Mark(key=self._key, rendered=rendered, judging=judging), _new_digest()
 
-    def _resumed(self) -> tuple[Mark, set[int], hashlib.blake2b] | None:
-        """Where an earlier conversion of the same was, if its rows and the lines that it read are still the same."""
-        marks = self._part.marks()
-        if not marks or any(mark.key != self._key for mark in marks):
+    def _resumed(self, prompts: SeenKeys) -> tuple[Mark, hashlib.blake2b] | None:
+        """Where an earlier conversion of the same was, if its rows and the lines that it read are still the same.
+
+        The prompts that have a row are added to ``prompts`` then.
+        """
+        last: Mark | None = None
+        for last in self._part.marks():  # noqa: B007 - only the last is wanted
+            if last.key != self._key:
+                return None
+        if last is None:
             return None
-        last, digest, offset = marks[-1], _new_digest(), 0
+        digest, offset = _new_digest(), 0
         for line, length in bounded_lines(self._file):
             if offset >= last.offset:
                 break
@@ -165,7 +176,10 @@ class _Conversion:
             return None
         self._file.seek(last.offset)
         self._hooks.log(f"Going on behind line {last.line}: {last.rows} rows are there.")
-        return last, seen(marks), digest
+        for mark in self._part.marks():
+            for prompt in mark.prompts():
+                prompts.add(prompt)
+        return last, digest
 
     def _keep(self, maker: RowMaker, *, judging: bool) -> None:
         """Write down what the contract said, if nobody had asked it before, so that nobody has to again."""
@@ -177,10 +191,14 @@ class _Conversion:
         maker.judged.clear()
 
 
+_FORM = b"2"
+"""Of the journal; one of another form is not gone on with."""
+
+
 def _key(source: Path, format_: ChatFormat) -> str:
     decisions = decisions_path(source)
     decided = decisions.read_bytes() if decisions.is_file() else b""
-    parts = (str(source.resolve()).encode(), decided, format_.fingerprint().encode(), contract.fingerprint().encode())
+    parts = (_FORM, str(source.resolve()).encode(), decided, format_.fingerprint().encode(), contract.fingerprint().encode())
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 

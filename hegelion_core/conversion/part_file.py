@@ -11,7 +11,6 @@ import errno
 import fcntl
 import os
 import time
-from array import array
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,6 +18,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.generation.sample_rows import bounded_lines
 from hegelion_core.unreadable import UNREADABLE
 
 SAVE_EVERY = 0.5
@@ -46,7 +46,15 @@ class Mark(msgspec.Struct, frozen=True, kw_only=True):
     judging: bool = False
     """The verdicts are written down on the way."""
     seen: bytes = b""
-    """The prompts that have a row since the mark before, 8 bytes each."""
+    """The prompts that have a row since the mark before."""
+
+    def prompts(self) -> Iterator[bytes]:
+        """Each of them (``rows.prompt_key``)."""
+        return (self.seen[at : at + _PROMPT] for at in range(0, len(self.seen), _PROMPT))
+
+
+_PROMPT = 8
+"""Bytes of a prompt's key."""
 
 
 class PartFile:
@@ -58,7 +66,7 @@ class PartFile:
         self._path = target.with_name(f".{target.name}.part")
         self._journal = target.with_name(f".{target.name}.part.journal")
         self._file = os.fdopen(workspace.open_own(self._path, os.O_RDWR), "r+b", buffering=1 << 20)
-        self._new = array("Q")
+        self._new = bytearray()
         self._saved_at = time.monotonic()
 
     @classmethod
@@ -84,15 +92,13 @@ class PartFile:
         except OSError as error:
             raise _cannot_write(target, error) from None
 
-    def marks(self) -> list[Mark]:
-        """The journal as far as it is whole."""
-        found: list[Mark] = []
-        with contextlib.suppress(*UNREADABLE, FileNotFoundError):
-            for line in self._journal.read_bytes().splitlines(keepends=True):
+    def marks(self) -> Iterator[Mark]:
+        """The journal as far as it is whole, one after the other: it grows with the rows."""
+        with contextlib.suppress(*UNREADABLE, FileNotFoundError), self._journal.open("rb") as file:
+            for line, _ in bounded_lines(file):
                 if not line.endswith(b"\n"):
                     break
-                found.append(_decoder.decode(line))
-        return found
+                yield _decoder.decode(line)
 
     def resume(self, mark: Mark) -> bool:
         """Go on behind ``mark``; whether its rows are there."""
@@ -105,14 +111,14 @@ class PartFile:
     def restart(self) -> None:
         """Begin with no rows."""
         self._journal.unlink(missing_ok=True)
-        self._new = array("Q")
+        self._new.clear()
         self._file.seek(0)
         self._file.truncate()
 
-    def write(self, prompt: int, row: bytes) -> None:
+    def write(self, prompt: bytes, row: bytes) -> None:
         """Add a row."""
         self._file.write(row)
-        self._new.append(prompt)
+        self._new += prompt
 
     @property
     def due(self) -> bool:
@@ -122,9 +128,9 @@ class PartFile:
     def save(self, mark: Mark) -> None:
         """Write down how far it is; durable when this returns."""
         self._sync()
-        whole = msgspec.structs.replace(mark, length=self._file.tell(), seen=self._new.tobytes())
+        whole = msgspec.structs.replace(mark, length=self._file.tell(), seen=bytes(self._new))
         workspace.append(self._journal, msgspec.json.encode(whole) + b"\n")
-        self._new = array("Q")
+        self._new.clear()
         self._saved_at = time.monotonic()
 
     def whole(self) -> Path:
@@ -147,14 +153,6 @@ class PartFile:
     def _sync(self) -> None:
         self._file.flush()
         os.fsync(self._file.fileno())
-
-
-def seen(marks: list[Mark]) -> set[int]:
-    """The prompts that have a row."""
-    found: set[int] = set()
-    for mark in marks:
-        found.update(array("Q", mark.seen))
-    return found
 
 
 def _cannot_write(target: Path, error: OSError) -> UserError:

@@ -18,6 +18,7 @@ from hegelion_core.generation.decisions import REJECTED, Decisions, read_decided
 from hegelion_core.generation.sample_rows import MAX_LINE
 from hegelion_core.generation.store import verdict_of
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
+from hegelion_core.spill import SeenKeys
 from hegelion_core.unreadable import UNREADABLE
 
 LOGGED_LINES = 100
@@ -58,11 +59,16 @@ def counts(skipped: Counter[str]) -> str:
     return ", ".join(f"{count} {reason}" for reason, count in skipped.most_common())
 
 
+def prompt_key(name: str) -> bytes:
+    """The 8 bytes of a prompt's id."""
+    return bytes.fromhex(name.removeprefix("p-"))
+
+
 class RowMaker:
     """Makes rows of lines; what the contract said of a line before is not asked again."""
 
     def __init__(
-        self, source: Path, format_: ChatFormat, tally: Tally, seen: set[int], log: Callable[[str], None]
+        self, source: Path, format_: ChatFormat, tally: Tally, seen: SeenKeys, log: Callable[[str], None]
     ) -> None:
         """What is known of ``source`` is read: the decisions on it, and the cache of its verdicts.
 
@@ -70,7 +76,7 @@ class RowMaker:
             source: the sample file.
             format_: the student's form.
             tally: is kept as lines are taken.
-            seen: the prompts that have a row already; added to.
+            seen: the prompts that have a row already (``prompt_key``); added to.
             log: takes a line for people.
 
         Raises:
@@ -87,8 +93,12 @@ class RowMaker:
         self._known = verdicts.Following(verdicts.cache_path(source))
         self._encode = msgspec.json.Encoder().encode
 
-    def take(self, number: int, line: bytes, name: bytes) -> tuple[int, bytes] | None:
-        """The prompt of a line and its row with a newline, or none; ``name`` is the line's ``verdicts.digest``."""
+    def take(self, number: int, line: bytes, name: bytes) -> tuple[bytes, bytes] | None:
+        """The prompt of a line and its row with a newline, or none; ``name`` is the line's ``verdicts.digest``.
+
+        Raises:
+            UserError: the prompts that were seen cannot be kept.
+        """
         try:
             if len(line) > MAX_LINE:
                 raise SampleFault("too_long", f"A line of more than {MAX_LINE >> 20} MiB is no sample.")
@@ -108,7 +118,7 @@ class RowMaker:
             return prompt, row
         return None
 
-    def _sample(self, line: bytes, name: bytes) -> tuple[int, Accepted]:
+    def _sample(self, line: bytes, name: bytes) -> tuple[bytes, Accepted]:
         stands = self._decisions.of(name) if self._decisions else None
         if stands is not None:
             sample = read_decided(line, stands)
@@ -117,7 +127,7 @@ class RowMaker:
             if known is not None and known.canonical and not known.by_hand:
                 accepted = read_accepted(line)
                 assert accepted is not None  # noqa: S101 - part of what canonical means
-                return int(known.prompt_id[2:], 16), accepted
+                return prompt_key(known.prompt_id), accepted
             try:
                 sample, by_hand = read_undecided(line)
             except (*UNREADABLE, SampleFault):
@@ -126,7 +136,7 @@ class RowMaker:
             self.judged.append((name, verdict_of(line, sample, by_hand)))
             if by_hand:
                 raise SampleFault(REJECTED, "The person who accepted it took that back.")
-        prompt = int(prompt_id(sample.instruction)[2:], 16)
+        prompt = prompt_key(prompt_id(sample.instruction))
         return prompt, Accepted(sample.id, sample.instruction, sample.system, sample.output)
 
     def _skip(self, number: int, reason: str, detail: str) -> None:

@@ -19,6 +19,7 @@ from hegelion_core.conversion.rows import RowMaker, Tally
 from hegelion_core.conversion.splice import CHECKED, SplicedPrompt, UnevenTemplateError, literals
 from hegelion_core.dialectic.contract import read_accepted
 from hegelion_core.generation.verdicts import digest
+from hegelion_core.spill import SeenKeys
 from tests.fakes.sample_files import row, write
 from tests.fakes.tiny_model import CHATML, make_tiny_model
 
@@ -50,7 +51,7 @@ def test_a_row_that_is_known_to_be_good_is_the_same_row(format_: ChatFormat, par
         f"**SYNTHESIS**: So {prose} {parts[2]}\n</thought>\n{parts[3] or 'x'}"
     )
     line = row_line(output)
-    slow = RowMaker(Path("nowhere"), format_, Tally(), set(), print)
+    slow = RowMaker(Path("nowhere"), format_, Tally(), SeenKeys(), print)
     made = slow.take(1, line, digest(line))
     if made is None or not slow.judged[0][1].canonical:
         return
