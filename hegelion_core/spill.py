@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -56,13 +57,16 @@ class SeenKeys:
     def __len__(self) -> int:
         if self._older is None:
             return len(self._newest)
-        return self._number(self._spill(), "SELECT count(*) FROM seen")
+        try:
+            number: int = self._spill().execute("SELECT count(*) FROM seen").fetchone()[0]
+        except sqlite3.Error as error:
+            raise refused(error) from None
+        return number
 
     def smallest(self, count: int) -> bytes:
-        """The key up to which there are ``count``, in the order of their bytes; empty for 0.
+        """The last of the ``count`` smallest keys, in the order of their bytes; empty for 0. There must be as many.
 
         Raises:
-            IndexError: there are fewer.
             UserError: the temporary folder does not serve.
         """
         if count == 0:
@@ -70,12 +74,10 @@ class SeenKeys:
         if self._older is None:
             return sorted(self._newest)[count - 1]
         try:
-            found = self._spill().execute("SELECT key FROM seen ORDER BY key LIMIT 1 OFFSET ?", (count - 1,)).fetchone()
+            found = self._spill().execute("SELECT key FROM seen ORDER BY key LIMIT 1 OFFSET ?", (count - 1,))
+            key: bytes = found.fetchone()[0]
         except sqlite3.Error as error:
             raise refused(error) from None
-        if found is None:
-            raise IndexError(count)
-        key: bytes = found[0]
         return key
 
     def _is_older(self, older: sqlite3.Connection, key: bytes) -> bool:
@@ -95,14 +97,6 @@ class SeenKeys:
             raise refused(error) from None
         self._newest.clear()
         return self._older
-
-    @staticmethod
-    def _number(table: sqlite3.Connection, question: str) -> int:
-        try:
-            found: int = table.execute(question).fetchone()[0]
-        except sqlite3.Error as error:
-            raise refused(error) from None
-        return found
 
 
 def open_unnamed(table: str) -> sqlite3.Connection:
@@ -134,4 +128,4 @@ def refused(error: sqlite3.Error) -> UserError:
 def _folder() -> str:
     """The folder that SQLite takes."""
     named = (os.environ.get("SQLITE_TMPDIR"), os.environ.get("TMPDIR"), "/var/tmp", "/usr/tmp", "/tmp")  # noqa: S108
-    return next((path for path in named if path and os.path.isdir(path) and os.access(path, os.W_OK | os.X_OK)), ".")
+    return next((path for path in named if path and Path(path).is_dir() and os.access(path, os.W_OK | os.X_OK)), ".")

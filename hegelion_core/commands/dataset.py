@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -184,9 +185,9 @@ class _Making:
         from hegelion_core.data_sets.build import build
         from hegelion_core.data_sets.outputs import Staging
 
-        worse = self._worse() if recipe.format == "dpo" and recipe.rejected == "source" else None
         size = self._source.stat().st_size if self._source.is_file() else 0
-        with Staging.beside(next(iter(self._target.paths.values())).parent) as staging:
+        folder = next(iter(self._target.paths.values())).parent
+        with self._worse(recipe) as worse, Staging.beside(folder) as staging:
             with bar(size, "reading") as progress:
                 self._build = build(self._source, recipe, staging, self._say, progress, worse, check)
             self._made = staging.deal(self._target, shares)
@@ -229,17 +230,21 @@ class _Making:
         lines += [f"Pushed: {self._url}"] if self._url else []
         write_result(printable("\n".join(lines)) + "\n")
 
-    def _worse(self) -> dict[int, str]:
+    @contextlib.contextmanager
+    def _worse(self, recipe: Recipe) -> Iterator[Callable[[int], str] | None]:
+        """The answers that the source rejects, if they are wanted."""
+        if recipe.format != "dpo" or recipe.rejected != "source":
+            yield None
+            return
         from hegelion_core.data_sets.build import open_questions
-        from hegelion_core.data_sets.source_answers import rejected_answers
+        from hegelion_core.data_sets.source_answers import RejectedAnswers
 
-        wanted = set(open_questions(self._source))
-        if not wanted:
-            return {}
         settings = self._settings.generation
-        return rejected_answers(
-            settings.dataset, settings.split, settings.revision, self._place.root, wanted, self._say
-        )
+        with RejectedAnswers() as answers:
+            answers.want(open_questions(self._source))
+            if answers.wanted:
+                answers.read(settings.dataset, settings.split, settings.revision, self._place.root, self._say)
+            yield answers.get
 
     def _downloading(self, what: str, done: int, total: int | None) -> None:
         self._say(f"Downloading {what}: {done} of {total or '?'} bytes")

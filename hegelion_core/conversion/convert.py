@@ -161,7 +161,7 @@ class _Conversion:
         The prompts that have a row are added to ``prompts`` then.
         """
         last: Mark | None = None
-        for last in self._part.marks():  # noqa: B007 - only the last is wanted
+        for last in self._part.marks():
             if last.key != self._key:
                 return None
         if last is None:
@@ -198,7 +198,8 @@ _FORM = b"2"
 def _key(source: Path, format_: ChatFormat) -> str:
     decisions = decisions_path(source)
     decided = decisions.read_bytes() if decisions.is_file() else b""
-    parts = (_FORM, str(source.resolve()).encode(), decided, format_.fingerprint().encode(), contract.fingerprint().encode())
+    made_by = (format_.fingerprint().encode(), contract.fingerprint().encode())
+    parts = (_FORM, str(source.resolve()).encode(), decided, *made_by)
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 
 

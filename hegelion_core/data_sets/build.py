@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -22,6 +22,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import Decisions
 from hegelion_core.generation.sample_rows import MAX_LINE, THROUGH, bounded_lines, open_samples
+from hegelion_core.spill import SeenKeys
 from hegelion_core.unreadable import UNREADABLE
 
 _KINDS = (
@@ -54,7 +55,7 @@ def build(
     staging: Staging,
     log: Callable[[str], None],
     progress: Callable[[int, int], None] = lambda done, total: None,
-    worse: Mapping[int, str] | None = None,
+    worse: Callable[[int], str] | None = None,
     check: Callable[[Row], None] = lambda row: None,
 ) -> Build:
     """Put the rows of ``source`` into ``staging``.
@@ -65,17 +66,17 @@ def build(
         staging: takes them.
         log: takes a line for people.
         progress: is told how many bytes are read, and how many there are.
-        worse: rejected answers of the source, by the number of their prompt's id.
+        worse: the source's rejected answer to a prompt, by the number of its id; empty if there is none.
         check: looks at each row; raises if it does not serve.
 
     Raises:
-        UserError: it cannot be read, is no such file, or gives no row.
+        UserError: it cannot be read, is no such file, or gives no row; the temporary folder does not serve.
     """
     made = Build()
     size = source.stat().st_size if source.is_file() else 0
-    with open_samples(source, THROUGH) as file:
+    with open_samples(source, THROUGH) as file, SeenKeys() as seen:
         _refuse_other_kinds(source, file)
-        decisions, seen, done = Decisions.beside(source), set[bytes](), 0
+        decisions, done = Decisions.beside(source), 0
         for number, (line, length) in enumerate(bounded_lines(file), start=1):
             done += length
             if number % 64 == 0:
@@ -89,7 +90,7 @@ def build(
                 _skip(made, log, source, number, fault)
                 continue
             if worse is not None and not argued.rejected:
-                argued = dataclasses.replace(argued, rejected=worse.get(_number(argued.prompt_id), ""))
+                argued = dataclasses.replace(argued, rejected=worse(_number(argued.prompt_id)))
             before = len(staging)
             for row in make_rows(argued, recipe):
                 if isinstance(row, SampleFault):
@@ -138,7 +139,7 @@ def _broken(line: bytes) -> str:
     return "broken_line" if line.endswith(b"\n") else "torn_last_line"
 
 
-def _once(argued: Argued, seen: set[bytes]) -> None:
+def _once(argued: Argued, seen: SeenKeys) -> None:
     """A prompt counts once; of an agent log's results only one that is there already is left out."""
     parts = (argued.prompt_id,) if argued.once else (argued.prompt_id, argued.thesis, argued.synthesis, argued.answer)
     key = hashlib.blake2b("\0".join(parts).encode("utf-8", "replace"), digest_size=12).digest()

@@ -1,19 +1,21 @@
 """Rows to files: staged once, dealt to splits by prompt, written as JSONL or Parquet, put in place at the end.
 
-The same rows give the same bytes. A file of someone else is never replaced unless that was asked for.
+The same rows give the same bytes. Memory does not grow with them. A file of someone else is never replaced unless that
+was asked for.
 """
 
 from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import os
 import tempfile
 import types
 import typing
-from array import array
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Literal, Union
 
@@ -22,6 +24,8 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.data_sets.rows import ROWS, Row
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.generation.sample_rows import THROUGH
+from hegelion_core.spill import HELD, SeenKeys
 from hegelion_core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
@@ -32,6 +36,8 @@ SPLITS: tuple[Split, ...] = ("train", "valid", "test")
 JSONL = (".jsonl", ".json", ".ndjson")
 _BATCH = 1000
 """Rows of a Parquet row group."""
+_PROMPT = 16
+"""Bytes before a staged row: the number of its prompt's id, in hex digits."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,8 +106,7 @@ class Staging:
 
     def __init__(self, file: IO[bytes]) -> None:
         self._file = file
-        self._lengths = array("Q")
-        self._prompts = array("Q")
+        self._count = 0
         self._kind: type[msgspec.Struct] | None = None
         self._encode = msgspec.json.Encoder().encode
 
@@ -115,21 +120,19 @@ class Staging:
         """
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder) as file:
+            with tempfile.TemporaryFile(dir=folder, buffering=THROUGH) as file:
                 yield cls(file)
         except OSError as error:
             raise explain(error) from None
 
     def add(self, prompt: int, row: Row) -> None:
         """Add a row; ``prompt`` is the number of its prompt's id."""
-        data = self._encode(row) + b"\n"
-        self._file.write(data)
-        self._lengths.append(len(data))
-        self._prompts.append(prompt)
+        self._file.write(b"%016x%b\n" % (prompt, self._encode(row)))
+        self._count += 1
         self._kind = type(row)
 
     def __len__(self) -> int:
-        return len(self._lengths)
+        return self._count
 
     def deal(self, target: Target, shares: Shares) -> dict[Split, tuple[Path, int]]:
         """Write the splits, each replaced in one step; of an earlier run's those that are not made now are removed.
@@ -137,60 +140,79 @@ class Staging:
         Returns:
             File and number of rows of each split that has any.
         """
-        chosen = split(self._prompts, shares)
+        split_of = splits((prompt for prompt, _ in self._rows()), shares)
         made: dict[Split, tuple[Path, int]] = {}
         for name, path in target.paths.items():
-            count = sum(chosen[prompt] == name for prompt in self._prompts)
-            if count:
-                self._write(path, name, chosen)
-                made[name] = (path, count)
+            rows = (row for prompt, row in self._rows() if split_of(prompt) == name)
+            if (name == "train" or getattr(shares, name)) and (first := next(rows, None)) is not None:
+                made[name] = (path, self._write(path, itertools.chain([first], rows)))
             elif path.exists():
                 path.unlink()
         return made
 
-    def _write(self, path: Path, name: Split, chosen: Mapping[int, Split]) -> None:
+    def _write(self, path: Path, rows: Iterator[bytes]) -> int:
+        """Put rows into a file; returns how many there are."""
+        counter = itertools.count()
+        counted = (row for row, _ in zip(rows, counter, strict=False))
         beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         path.parent.mkdir(parents=True, exist_ok=True)
         try:
-            rows = self._rows(name, chosen)
             if path.suffix.lower() == ".parquet":
                 assert self._kind is not None  # noqa: S101 - there are rows
-                _write_parquet(beside, rows, self._kind)
+                _write_parquet(beside, counted, self._kind)
             else:
                 with beside.open("wb") as file:
-                    file.writelines(rows)
+                    file.writelines(counted)
             with beside.open("rb+") as file:
                 os.fsync(file.fileno())
             beside.replace(path)
             workspace.sync_folder(path.parent)
+            return next(counter)
         finally:
             beside.unlink(missing_ok=True)
 
-    def _rows(self, name: Split, chosen: Mapping[int, Split]) -> Iterator[bytes]:
+    def _rows(self) -> Iterator[tuple[int, bytes]]:
+        """Every row and its prompt; one pass at a time."""
         self._file.seek(0)
-        for length, prompt in zip(self._lengths, self._prompts, strict=True):
-            row = self._file.read(length)
-            if chosen[prompt] == name:
-                yield row
+        for line in self._file:
+            yield int(line[:_PROMPT], 16), line[_PROMPT:]
 
 
-def split(prompts: array[int], shares: Shares) -> dict[int, Split]:
-    """The split of each prompt: the same prompt is always in one, and a share above 0 gets at least one if it can.
+def splits(prompts: Iterable[int], shares: Shares, held: int = HELD) -> Callable[[int], Split]:
+    """Tells the split of a prompt: the same is always in one, and a share above 0 gets at least one if it can.
 
-    A prompt's place follows from the seed and the prompt alone, so that a larger set keeps most of it.
+    A prompt's place in the order follows from the seed and the prompt alone, so that a larger set keeps most of it: the
+    first are for validation, the next for the test.
+
+    Args:
+        prompts: all of them, the same ones perhaps more than once; they are not read if no share is above 0.
+        shares: how much each split gets.
+        held: of that many their places are held in memory.
+
+    Raises:
+        UserError: the temporary folder does not serve.
     """
-    distinct = set(prompts)
     if not (shares.valid or shares.test):
-        return dict.fromkeys(distinct, "train")
-    order = sorted(distinct, key=lambda prompt: hashlib.sha256(f"{shares.seed}:{prompt}".encode()).digest())
-    left = len(order) - 1  # training keeps one
-    least = 1 if shares.test and left > 1 else 0
-    valid = min(left - least, max(1, round(shares.valid * len(order)))) if shares.valid else 0
-    test = min(left - valid, max(1, round(shares.test * len(order)))) if shares.test else 0
-    chosen: dict[int, Split] = dict.fromkeys(order, "train")
-    chosen.update(dict.fromkeys(order[:valid], "valid"))
-    chosen.update(dict.fromkeys(order[valid : valid + test], "test"))
-    return chosen
+        return lambda prompt: "train"
+    with SeenKeys(held) as places:
+        for prompt in prompts:
+            places.add(_place(shares.seed, prompt))
+        count = len(places)
+        left = max(0, count - 1)  # training keeps one
+        least = 1 if shares.test and left > 1 else 0
+        valid = min(left - least, max(1, round(shares.valid * count))) if shares.valid else 0
+        test = min(left - valid, max(1, round(shares.test * count))) if shares.test else 0
+        return partial(_split, shares.seed, places.smallest(valid), places.smallest(valid + test))
+
+
+def _place(seed: int, prompt: int) -> bytes:
+    return hashlib.sha256(f"{seed}:{prompt}".encode()).digest()[:16]
+
+
+def _split(seed: int, valid: bytes, test: bytes, prompt: int) -> Split:
+    """``valid`` and ``test``: the last places of each."""
+    place = _place(seed, prompt)
+    return "valid" if place <= valid else "test" if place <= test else "train"
 
 
 def schema(kind: type[msgspec.Struct]) -> Schema:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import contextlib
+import sqlite3
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,6 +21,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.decisions import read_undecided
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.generation.verdicts import cache_path
+from hegelion_core.spill import HELD, SeenKeys, open_unnamed
 
 
 def line(question: str, *, block: str = "thought", **more: object) -> bytes:
@@ -153,23 +157,53 @@ def stopping(after: int) -> Hooks:
 
 
 @settings(max_examples=20)
-@given(after=st.lists(st.integers(0, 44), max_size=3), torn=st.integers(0, 60))
+@given(after=st.lists(st.integers(0, 44), max_size=3), torn=st.integers(0, 60), held=st.sampled_from([1, 7, 25, HELD]))
 def test_whenever_it_is_killed_the_bytes_are_the_same(
-    tmp_path_factory: pytest.TempPathFactory, after: list[int], torn: int
+    tmp_path_factory: pytest.TempPathFactory, after: list[int], torn: int, held: int
 ) -> None:
     folder = tmp_path_factory.mktemp("killed")
     source, target = big(folder / "in.jsonl"), folder / "out.jsonl"
     whole = convert(source, folder / "whole.jsonl")
     for lines in after:
-        with contextlib.suppress(ConversionStoppedError):
+        with contextlib.suppress(ConversionStoppedError), holding(held):
             convert_file(source, target, chatml(), stopping(lines))
         part, journal = folder / ".out.jsonl.part", folder / ".out.jsonl.part.journal"
         if part.exists():  # a kill leaves rows behind the last mark, and may tear the journal
             part.write_bytes(part.read_bytes() + b"{torn")
             journal.write_bytes(journal.read_bytes() + b'{"key":"x","offset":12'[:torn])
-    assert convert(source, target) == whole
+    with holding(held):
+        assert convert(source, target) == whole
     assert target.read_bytes() == (folder / "whole.jsonl").read_bytes()
     assert not list(folder.glob(".out*"))
+
+
+@contextlib.contextmanager
+def holding(keys: int) -> Iterator[None]:
+    """Only so many prompts are known in memory, the others lie on the disk."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr("hegelion_core.conversion.convert.SeenKeys", partial(SeenKeys, keys))
+        yield
+
+
+def test_a_full_temporary_folder_loses_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source, target, log = big(tmp_path / "in.jsonl"), tmp_path / "out.jsonl", list[str]()
+    target.write_text("old")
+    whole = convert(source, tmp_path / "whole.jsonl")
+    stopped(source, target, 10)
+
+    def full(table: str) -> sqlite3.Connection:
+        opened = open_unnamed(table)
+        opened.execute("PRAGMA max_page_count = 2")  # the second is the table's: with some thousand bytes it is full
+        return opened
+
+    with holding(1), monkeypatch.context() as patched:
+        patched.setattr("hegelion_core.spill.open_unnamed", full)
+        source.write_bytes(source.read_bytes() + b"\n" + b"".join(line(f"More {number}?") for number in range(400)))
+        with pytest.raises(UserError, match=r"no temporary file can be kept there \(database or disk is full\)"):
+            convert(source, target, log)
+    assert target.read_text() == "old"
+    assert convert(source, target, log).rows == whole.rows + 400
+    assert [entry for entry in log if "Going on" in entry] == ["Going on behind line 10: 10 rows are there."] * 2
 
 
 def stopped(source: Path, target: Path, lines: int = 30) -> None:

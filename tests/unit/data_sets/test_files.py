@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
-from array import array
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,9 +19,9 @@ from hegelion_core.conversion.rendering import student_format
 from hegelion_core.data_sets.build import build
 from hegelion_core.data_sets.card import MARK, Details, card
 from hegelion_core.data_sets.formats import FORMATS, Format, Recipe, Student
-from hegelion_core.data_sets.outputs import Shares, Split, Staging, Target, split
+from hegelion_core.data_sets.outputs import Shares, Split, Staging, Target, splits
 from hegelion_core.data_sets.rows import ROWS, columns
-from hegelion_core.data_sets.source_answers import rejected_answers
+from hegelion_core.data_sets.source_answers import RejectedAnswers
 from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.errors import UserError
 from hegelion_core.training.standard.data import mlx_text
@@ -93,13 +93,17 @@ def test_the_same_again_gives_the_same_bytes(tmp_path: Path, suffix: str) -> Non
     assert sorted(path.name for path in tmp_path.iterdir()) == [f"a{suffix}", "in.jsonl"]
 
 
-@given(st.lists(st.integers(0, 30)), st.floats(0, 0.9), st.floats(0, 0.9), st.integers(0, 9))
+@given(st.lists(st.integers(0, 30)), st.floats(0, 0.9), st.floats(0, 0.9), st.integers(0, 9), st.integers(1, 40))
 def test_a_prompt_is_in_one_split_and_training_keeps_one(
-    prompts: list[int], valid: float, test: float, seed: int
+    prompts: list[int], valid: float, test: float, seed: int, held: int
 ) -> None:
-    chosen = split(array("Q", prompts), Shares(valid=valid, test=test, seed=seed))
-    assert set(chosen) == set(prompts)
-    kinds = list(chosen.values())
+    shares = Shares(valid=valid, test=test, seed=seed)
+    split_of = splits(prompts, shares, held)
+    kinds = [split_of(prompt) for prompt in sorted(set(prompts))]
+    assert kinds == [splits(prompts, shares)(prompt) for prompt in sorted(set(prompts))]
+    order = sorted(set(prompts), key=lambda prompt: hashlib.sha256(f"{seed}:{prompt}".encode()).digest())
+    assert [split_of(prompt) for prompt in order] == sorted(kinds, key=("valid", "test", "train").index)
+    assert abs(kinds.count("valid") - valid * len(kinds)) <= 1 or not valid or test
     if prompts:
         assert "train" in kinds
     if valid and len(kinds) > 1:
@@ -195,20 +199,20 @@ def test_the_answers_that_the_source_rejects(tmp_path: Path, told: object) -> No
     path.write_text("".join(json.dumps(each) + "\n" for each in prefs))
     wanted = {int(prompt_id(f"QUESTION {n}?")[2:], 16) for n in (1, 2, 9)}
     log: list[str] = []
-    found = rejected_answers(str(path), "train", None, tmp_path, wanted, log.append)
-    assert found == {number: "The worse one." for number in sorted(wanted) if number in found}
-    assert len(found) == 2
-    assert log[-1] == "It has one for 2 of 3 prompts."
-    with Staging.beside(tmp_path) as staging:
+    with RejectedAnswers() as found, Staging.beside(tmp_path) as staging:
+        found.want([*wanted, *wanted])
+        found.read(str(path), "train", None, tmp_path, log.append)
+        assert sorted(map(found.get, wanted)) == ["", "The worse one.", "The worse one."]
+        assert log[-1] == "It has one for 2 of 3 prompts."
         recipe = Recipe(format="dpo", rejected="source")
-        made = build(source(tmp_path), recipe, staging, print, worse=found)
+        made = build(source(tmp_path), recipe, staging, print, worse=found.get)
         assert (len(staging), made.tally.skipped) == (3, {"no_source_answer": 10})
 
 
 def test_a_source_without_rejected_answers(tmp_path: Path) -> None:
     (tmp_path / "p.jsonl").write_text('{"prompt":"a"}\n')
-    with pytest.raises(UserError, match="has no column rejected; it has prompt"):
-        rejected_answers("p.jsonl", "train", None, tmp_path, {1}, print)
+    with RejectedAnswers() as found, pytest.raises(UserError, match="has no column rejected; it has prompt"):
+        found.read("p.jsonl", "train", None, tmp_path, print)
 
 
 @pytest.mark.parametrize("format_", FORMATS)
