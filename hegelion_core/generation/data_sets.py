@@ -1,19 +1,24 @@
 """Prompts from a data set of the hub, or from a local folder or file in the hub's layout, through ``datasets``.
 
-Rows are streamed, and of Parquet files only the prompt column is read, so that a large data set costs little.
+Rows are streamed, and of Parquet files only the prompt column is read, so that a large data set costs little. JSON files
+that lie here are read by ``json_rows``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Protocol
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.generation.json_rows import SUFFIXES, JsonRows
 from hegelion_core.generation.prompt_files import COLUMNS, SourcePrompt
 
-_FILE_KINDS = {".parquet": "parquet", ".json": "json", ".jsonl": "json", ".ndjson": "json", ".csv": "csv"}
+_FILE_KINDS = {".parquet": "parquet", **dict.fromkeys(SUFFIXES, "json"), ".csv": "csv"}
+LOOKED_AT = 100
+"""Rows in which the columns are looked for: of JSON a row holds only what it has."""
 HUB_TIMEOUT = 10.0
 """Seconds for the hub to say what a data set's newest commit is."""
 _CHOICES = "Give a hub name (owner/name), a local folder or data file, 'bundled', or a prompt file."
@@ -58,7 +63,7 @@ class OpenedDataSet:
 def open_data_set(
     dataset: str, split: str, revision: str | None, folder: Path, more: Sequence[str] = ()
 ) -> OpenedDataSet:
-    """Find a data set, its split and its prompt column; reads one row.
+    """Find a data set, its split and its prompt column; reads its first rows.
 
     Args:
         dataset: name on the hub, or a local folder or data file; relative paths are below ``folder``.
@@ -83,17 +88,22 @@ def open_data_set(
                 f"It has {', '.join(map(str, files))}: choose one of them as the split (--split).",
                 ExitCode.USAGE,
             )
-        column = _prompt_column(builder.as_streaming_dataset(split), f"{dataset}, split {split}", more)
+        name = f"{dataset}@{commit}/{split}" if commit else f"{dataset}/{split}"
+        where = f"{dataset}, split {split}"
+        paths = [Path(str(file)) for file in files[split]] if here else []
+        if paths and all(path.suffix.lower() in SUFFIXES for path in paths):
+            rows = JsonRows(paths)
+            return OpenedDataSet(name, _prompt_column(rows, where, more), rows)
+        column = _prompt_column(builder.as_streaming_dataset(split), where, more)
         if hasattr(builder.config, "columns"):
             builder = build({"columns": [column, *more]})
-        name = f"{dataset}@{commit}/{split}" if commit else f"{dataset}/{split}"
         return OpenedDataSet(name, column, builder.as_streaming_dataset(split))
     except _faults() as error:
         raise _cannot_read(dataset, error, here=here) from None
 
 
 class _Config(Protocol):
-    data_files: Mapping[str, object]
+    data_files: Mapping[str, Iterable[object]]
 
 
 class _Builder(Protocol):
@@ -166,8 +176,10 @@ def _builder(path: str, **arguments: object) -> _Build:
 
 
 def _prompt_column(rows: Iterable[Mapping[str, object]], where: str, more: Sequence[str]) -> str:
-    first = next(iter(rows), None)
-    if first is None:
+    first: dict[str, object] = {}
+    for row in islice(rows, LOOKED_AT):
+        first = {**row, **{name: value for name, value in first.items() if value is not None}}
+    if not first:
         raise UserError(f"{where}: holds no rows.", "Choose another split.", ExitCode.USAGE)
     if missing := [name for name in more if name not in first]:
         raise UserError(

@@ -529,11 +529,11 @@ def test_a_home_that_is_not_there_and_a_temporary_folder_in_a_repository(console
     assert list(temporary.iterdir()) == []
 
 
-def test_a_data_set_that_kills_whoever_reads_it_ends_in_clear_words(console: Console) -> None:
-    """A line that is null, or nests without end, is too much for Arrow: that ends a worker, and nothing else."""
-    (console.folder / "bomb.jsonl").write_text("null\n")
+@pytest.mark.parametrize("bomb", ["null", '{"a":' * 100_000 + "1" + "}" * 100_000])
+def test_a_data_set_that_would_kill_arrow_ends_in_clear_words(console: Console, bomb: str) -> None:
+    (console.folder / "bomb.jsonl").write_text(f"{bomb}\n")
     result = console.run("generate", "--dataset", "bomb.jsonl", "--limit", "1")
-    assert result.returncode == ExitCode.FAILED
+    assert result.returncode == ExitCode.USAGE
     assert "Traceback" not in result.stderr
-    assert "a fault in a library, perhaps at what it read): Reading the prompts of bomb.jsonl." in result.stderr
+    assert "bomb.jsonl, line 1: is not a JSON object (" in result.stderr
     console.wait_until_quiet()
