@@ -1,7 +1,7 @@
 """Prompts from a data set of the hub, or from a local folder or file in the hub's layout, through ``datasets``.
 
-Rows are streamed, and of Parquet files only the prompt column is read, so that a large data set costs little. JSON files
-that lie here are read by ``json_rows``.
+Rows are streamed, and of Parquet files only the prompt column is read, so that a large data set costs little. JSON
+files that lie here are read by ``json_rows``.
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """Rows of a data set's JSON files, one after the other.
 
-Not through Arrow: a first line that is ``null``, or objects that nest without end, end the process that reads them there.
+Not through Arrow: there a first line that is ``null``, or objects that nest without end, end the process.
 """
 
 from __future__ import annotations
