@@ -198,7 +198,8 @@ def _check_log_line(raw: str) -> None:
     assert rows[-1][1] == len(line.plain)
     assert all(before[1] == after[0] for before, after in pairwise(rows))
     # A space may hang over, and so may a single character that is wider than the row.
-    assert all(cell_len(line.plain[a:b].rstrip(" ")) <= width or _is_one(line.plain[a:b]) for a, b in rows)
+    shown = [line.plain[a:b].rstrip(" ") for a, b in rows]
+    assert all(cell_len(text) <= width or _is_one(text) for text in shown)
     pad, begin, end = part(line.plain, width // 3, width)
     assert 0 <= begin <= end <= len(line.plain)
     assert pad >= 0
