@@ -16,7 +16,8 @@ STAGES: tuple[Stage, ...] = get_args(Stage)
 Level = Literal["info", "warning", "error"]
 
 # A log may have been written by anyone: a number that nothing could count, or a time that no calendar has, is no event.
-Count = Annotated[int, msgspec.Meta(ge=-(2**53), le=2**53)]
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Code = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
 Moment = Annotated[float, msgspec.Meta(ge=0, le=2e11)]
 """Seconds since the Unix epoch, up to the year 8307."""
 MAX_INSTANCES = 10_000
@@ -119,7 +120,7 @@ class StageFailed(Event, frozen=True):
     stage: Stage
     message: str
     hint: str = ""
-    exit_code: Count = 1
+    exit_code: Code = 1
 
 
 class StageStopped(Event, frozen=True):
@@ -131,7 +132,7 @@ class StageStopped(Event, frozen=True):
 class RunEnded(Event, frozen=True):
     """The requested stages have ended; the core is idle."""
 
-    exit_code: Count
+    exit_code: Code
     message: str = ""
 
 
@@ -157,7 +158,7 @@ class ChildExited(Event, frozen=True):
 
     name: str
     pid: Count
-    code: Count
+    code: Code
     seconds: float
 
 
@@ -418,7 +419,7 @@ class WorkerFailed(Event, frozen=True):
 
     message: str
     hint: str = ""
-    exit_code: Count = 1
+    exit_code: Code = 1
 
 
 class UnknownEvent(Event, frozen=True):

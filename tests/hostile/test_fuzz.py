@@ -9,7 +9,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
+from hegelion_core.events import encode
+from tests.hostile.evil_events import everything
 from tests.hostile.fuzz import stretching
 from tests.hostile.fuzz.target import MAX_INPUT, SPLIT, Target
 from tests.hostile.fuzz.targets import make_targets
@@ -58,6 +61,19 @@ def test_a_target_takes_what_is_near_that(name: str, targets: dict[str, Target])
         targets[name].feed(seed)
 
     feed()
+
+
+@pytest.mark.parametrize("extreme", [1e308, -1e308, 5e-324, 2e11, 2**53, -(2**53), 10_000])
+def test_whatever_numbers_events_hold_the_run_can_be_told(extreme: float, targets: dict[str, Target]) -> None:
+    told = everything("x")
+    for index, event in enumerate(told):
+        numbers = {
+            name: extreme
+            for name in event.__struct_fields__
+            if isinstance(value := getattr(event, name), int | float) and not isinstance(value, bool)
+        }
+        lines = [encode(each) for each in (*told[:index], replace(event, **numbers), *told[index:])]
+        targets["events"].feed(b"".join(lines))
 
 
 def test_what_takes_too_long_is_found(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,6 +47,7 @@ def test_an_event_of_a_newer_version_becomes_unknown() -> None:
         b'{"event":"DownloadProgressed","what":"x","done":%s}' % (b"9" * 400),
         b'{"event":"InstancesScaled","count":1000000000000}',
         b'{"event":"InstancesScaled","count":-1}',
+        b'{"event":"CheckpointSaved","step":-9007199254740992,"path":"x"}',
     ],
 )
 def test_a_number_that_nothing_can_count_is_no_event(line: bytes) -> None:
