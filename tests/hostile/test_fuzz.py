@@ -87,4 +87,4 @@ def test_an_input_is_stretched_to_the_longest_there_is_and_always_alike(data: by
     long = stretching.stretched(data)
     assert MAX_INPUT - 256 - len(data) < len(long) <= MAX_INPUT
     assert stretching.stretched(data) == long
-    assert long[: len(data) // 300] == data[: len(data) // 300]
+    assert long.endswith(data[-1:])

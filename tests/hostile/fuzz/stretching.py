@@ -12,6 +12,26 @@ ONE_IN = 40
 """Which share of the inputs is stretched too; an input alone decides whether it is, so that a finding comes again."""
 BUDGET = 5.0
 """Seconds of processor time for an input of any length; instrumented code takes some five times what it takes else."""
+_PIECES = (
+    b" ",
+    b"\n",
+    b"\n ",
+    b"\t",
+    b"\r",
+    b"*",
+    b"_",
+    b"`",
+    b"<",
+    b"[",
+    b"(",
+    b'"',
+    b"\\",
+    b".",
+    b":",
+    b"-",
+    b"=",
+    b"a:",
+)
 
 
 class TooSlowError(AssertionError):
@@ -30,12 +50,15 @@ def feed(target: Target, data: bytes, *, always: bool = False) -> None:
 
 
 def stretched(data: bytes) -> bytes:
-    """``data`` with a part of it, which its own content chooses, repeated as often as ``MAX_INPUT`` allows."""
+    """``data`` with a piece in it as often as ``MAX_INPUT`` allows: a part of its own, or what patterns stumble over.
+
+    Its own content chooses piece and place.
+    """
     rng = random.Random(zlib.crc32(data))
     begin = rng.randrange(len(data))
-    end = min(len(data), begin + rng.choice((1, 2, 4, 16, 256)))
-    times = max(1, (MAX_INPUT - len(data)) // (end - begin))
-    return (data[:begin] + data[begin:end] * times + data[end:])[:MAX_INPUT]
+    piece = data[begin : begin + rng.choice((1, 2, 4, 16, 256))] if rng.random() < 0.5 else rng.choice(_PIECES)
+    times = max(0, (MAX_INPUT - len(data)) // len(piece))
+    return data[:begin] + piece * times + data[begin:]
 
 
 def _feed_in_time(target: Target, data: bytes) -> None:
