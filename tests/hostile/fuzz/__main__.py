@@ -27,6 +27,14 @@ _HANGS = 30
 """Seconds on the clock after which libFuzzer ends an input that hangs."""
 
 
+_WORDS = (
+    *("null", "true", "[]", "{}", '""', "-1", "0", "1e308", "9" * 20, "1e-320", '":', '","', "\\u0000", "\\ud800"),
+    *("\x1b[2J", "\x1b]0;", "\x9b", "\u2028", "\u202e", "\ufeff", "\u200d", "\u0301", "\u5b57", "\n\n", "\r\n", "\t"),
+    *("<thought>", "</thought>", "**THESIS**:", "**ANTITHESIS**:", "**SYNTHESIS**:", "```", "CONTRADICTION:", "data: "),
+)
+"""What the fuzzer may put in as a whole."""
+
+
 @dataclass(frozen=True)
 class Result:
     """What became of a target."""
@@ -74,11 +82,14 @@ def _run(name: str, target: Target, seconds: int, work: Path, scratch: Path) -> 
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for seed in target.seeds:
         (seeds / hashlib.sha256(seed).hexdigest()[:16]).write_bytes(seed[:MAX_INPUT])
+    words = work / "words"
+    words.write_text("".join(f'"{_escaped(word.encode())}"\n' for word in _WORDS))
     before = set(found.iterdir())
     log = work / f"{name}.log"
     command = [sys.executable, "-m", "tests.hostile.fuzz.drive", name, str(scratch)]
     flags = [
         f"-max_total_time={seconds}",
+        f"-dict={words}",
         f"-max_len={MAX_INPUT}",
         f"-rss_limit_mb={_MEMORY}",
         f"-timeout={_HANGS}",
@@ -93,6 +104,10 @@ def _run(name: str, target: Target, seconds: int, work: Path, scratch: Path) -> 
     for path in result.found:
         print(f"FOUND: {path}\n  again: {sys.executable} -m tests.hostile.fuzz {name} --again {path}")
     return result
+
+
+def _escaped(word: bytes) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in word)
 
 
 def _read(name: str, log: str, found: tuple[Path, ...]) -> Result:
