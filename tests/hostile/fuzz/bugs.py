@@ -96,10 +96,10 @@ BUGS = (
     ),
     Bug(
         "settings",
-        "a change to a settings file is not looked at",
-        "hegelion_core/settings_file.py",
-        "if said != _without_empty(expected, said) or _comments(text) - _comments(new):",
-        "if not new:",
+        "a setting's name without end is told whole",
+        "hegelion_core/settings.py",
+        "name = name if len(name) <= _LONGEST_NAME else",
+        "name = name if name else",
     ),
     Bug(
         "files",
