@@ -13,7 +13,7 @@ TRACKERS := .tools/trackers
 TORCH ?= $(if $(filter Linux,$(shell uname)),torch==2.13.0+cpu,torch)
 TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint format screens pictures docs bench bench-scu faults interop clean help
+.PHONY: demo test lint format screens pictures docs bench bench-scu faults fuzz interop clean help
 
 help:
 	@echo "make demo    prompts to an evaluated adapter in minutes, with small real models and no account"
@@ -25,6 +25,7 @@ help:
 	@echo "make bench   the tables of docs/benchmarks.md"
 	@echo "make bench-scu  the tables and the picture of docs/scu.md; hours, and it goes on where it was"
 	@echo "make faults  5,000 cases of injected faults, CASES=n TRAIN_CASES=n SEED=s; hours, and it goes on where it was"
+	@echo "make fuzz    coverage-guided fuzzing of what reads hostile bytes, TIME=60 seconds for each target"
 	@echo "make interop exported adapters in transformers and PEFT, metrics in the trackers (environments of their own, 2 GB)"
 	@echo "make clean   remove what make made (.venv, .tools, caches); artifacts/ stays"
 
@@ -59,6 +60,10 @@ bench: .venv/.test
 
 faults: .venv/.test
 	$(BIN)/python -m tests.faults $(if $(CASES),--cases $(CASES)) $(if $(TRAIN_CASES),--train-cases $(TRAIN_CASES)) $(if $(SEED),--seed $(SEED))
+
+fuzz: .venv/.test
+	$(PIP) -c constraints.txt -e '.[test,fuzz]'
+	$(BIN)/python -m tests.hostile.fuzz --time $(or $(TIME),60) $(TARGETS)
 
 bench-scu: .venv/.test
 	$(PIP) -c constraints.txt -e '.[test,bench]'

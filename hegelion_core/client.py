@@ -153,7 +153,8 @@ class Client:
                 "What answers at the core's socket is no core of ours.", f"Remove {self.place.core_pointer}."
             ) from None
         if reply.error:
-            raise UserError(reply.error, reply.hint, ExitCode(reply.exit_code))
+            code = ExitCode(reply.exit_code) if reply.exit_code in set(ExitCode) else ExitCode.FAILED
+            raise UserError(reply.error, reply.hint, code)
 
 
 async def connect_or_start(place: Workspace, arguments: Sequence[str]) -> Client:

@@ -7,7 +7,7 @@ event is appended. Durations are in seconds, sizes in bytes, losses in nats per 
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Annotated, Literal, get_args
 
 import msgspec
 
@@ -15,11 +15,19 @@ Stage = Literal["check", "generate", "convert", "train", "evaluate"]
 STAGES: tuple[Stage, ...] = get_args(Stage)
 Level = Literal["info", "warning", "error"]
 
+# A log may have been written by anyone: a number that nothing could count, or a time that no calendar has, is no event.
+Count = Annotated[int, msgspec.Meta(ge=0, le=2**53)]
+Code = Annotated[int, msgspec.Meta(ge=-(2**31), le=2**31)]
+Moment = Annotated[float, msgspec.Meta(ge=0, le=2e11)]
+"""Seconds since the Unix epoch, up to the year 8307."""
+MAX_INSTANCES = 10_000
+"""More generator instances than this are told of by no core."""
+
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="event", tag=True):
     """What every event has."""
 
-    at: float = 0.0
+    at: Moment = 0.0
 
 
 # The run and its stages
@@ -30,12 +38,12 @@ class RunOpened(Event, frozen=True):
 
     run_id: str
     folder: str
-    target: int
+    target: Count
     """Accepted samples wanted in the output file."""
     teacher: str
     student: str
     source: str
-    core_pid: int
+    core_pid: Count
     resumed: bool = False
     demo: bool = False
     version: str = ""
@@ -53,12 +61,12 @@ class SamplesCounted(Event, frozen=True):
     """The sample file was read: what is durably there. At each opening, and before generation."""
 
     path: str
-    accepted: int
-    foreign: int = 0
+    accepted: Count
+    foreign: Count = 0
     """Accepted rows that another program wrote."""
-    unusable: int = 0
+    unusable: Count = 0
     """Lines that do not hold a sample (torn, other format, contract not met)."""
-    rejected: int = 0
+    rejected: Count = 0
 
 
 class CheckPassed(Event, frozen=True):
@@ -80,8 +88,8 @@ class DownloadProgressed(Event, frozen=True):
     """Part of a download is on disk; at most one a second."""
 
     what: str
-    done: int
-    total: int | None = None
+    done: Count
+    total: Count | None = None
 
 
 class StageStarted(Event, frozen=True):
@@ -112,7 +120,7 @@ class StageFailed(Event, frozen=True):
     stage: Stage
     message: str
     hint: str = ""
-    exit_code: int = 1
+    exit_code: Code = 1
 
 
 class StageStopped(Event, frozen=True):
@@ -124,7 +132,7 @@ class StageStopped(Event, frozen=True):
 class RunEnded(Event, frozen=True):
     """The requested stages have ended; the core is idle."""
 
-    exit_code: int
+    exit_code: Code
     message: str = ""
 
 
@@ -142,15 +150,15 @@ class ChildStarted(Event, frozen=True):
     """A child process runs."""
 
     name: str
-    pid: int
+    pid: Count
 
 
 class ChildExited(Event, frozen=True):
     """A child process has ended; ``code`` is negative for a signal, as in ``subprocess``."""
 
     name: str
-    pid: int
-    code: int
+    pid: Count
+    code: Code
     seconds: float
 
 
@@ -160,13 +168,13 @@ class ChildExited(Event, frozen=True):
 class PromptsPrepared(Event, frozen=True):
     """The prompts are on disk in the order in which they are asked."""
 
-    count: int
+    count: Count
     source: str
-    target: int | None = None
+    target: Count | None = None
     """Accepted samples wanted, where it follows from the prompts (a prompt file without a limit)."""
-    arguable: int | None = None
+    arguable: Count | None = None
     """How many of them can be argued; those are asked first. ``None``: nobody asked."""
-    left_out: dict[str, int] = {}
+    left_out: dict[str, Count] = {}
     """Reason to count."""
 
 
@@ -181,38 +189,38 @@ class TeacherReady(Event, frozen=True):
 class InstancesScaled(Event, frozen=True):
     """The wanted number of generator instances changed."""
 
-    count: int
-    numbers: tuple[int, ...] = ()
+    count: Annotated[int, msgspec.Meta(ge=0, le=MAX_INSTANCES)]
+    numbers: tuple[Count, ...] = ()
     """Which they are; none: 1 to ``count``."""
 
 
 class PaceChanged(Event, frozen=True):
     """How many calls may be in flight at once changed: ``allowed`` of at most ``maximum``."""
 
-    allowed: int
-    maximum: int
+    allowed: Count
+    maximum: Count
 
 
 class SampleRequested(Event, frozen=True):
     """An instance asked the teacher."""
 
-    instance: int
+    instance: Count
     prompt_id: str
-    attempt: int = 1
+    attempt: Count = 1
 
 
 class SampleAccepted(Event, frozen=True):
     """A sample was appended to the sample file and is durably there."""
 
-    instance: int
+    instance: Count
     prompt_id: str
     sample_id: str
-    accepted: int
+    accepted: Count
     """Accepted samples in the file, this one included."""
     seconds: float
-    tokens: int | None = None
+    tokens: Count | None = None
     """Tokens that the teacher wrote, where known."""
-    prompt_tokens: int | None = None
+    prompt_tokens: Count | None = None
     """Tokens that it read."""
     salvaged: bool = False
     """The answer was found whole in a spool file of an earlier core."""
@@ -221,18 +229,18 @@ class SampleAccepted(Event, frozen=True):
 class SampleRejected(Event, frozen=True):
     """An answer did not meet the sample contract; it is kept in the rejected file."""
 
-    instance: int
+    instance: Count
     prompt_id: str
     reason: str
     detail: str = ""
-    tokens: int | None = None
-    prompt_tokens: int | None = None
+    tokens: Count | None = None
+    prompt_tokens: Count | None = None
 
 
 class RequestFailed(Event, frozen=True):
     """The teacher gave no answer."""
 
-    instance: int
+    instance: Count
     prompt_id: str
     kind: str
     message: str
@@ -253,7 +261,7 @@ class GenerationPaused(Event, frozen=True):
     """All instances wait, until ``until`` (seconds since the epoch) where that is known."""
 
     reason: str
-    until: float | None = None
+    until: Moment | None = None
     kind: str = ""
     """Class of the fault: ``quota``, ``rate`` or ``transient``."""
     advice: str = ""
@@ -269,8 +277,8 @@ class GenerationResumed(Event, frozen=True):
 class RowsConverted(Event, frozen=True):
     """The training rows are written."""
 
-    rows: int
-    skipped: dict[str, int]
+    rows: Count
+    skipped: dict[str, Count]
     """Reason to count."""
     path: str
     template: str
@@ -282,17 +290,17 @@ class RowsConverted(Event, frozen=True):
 class TrainingPlanned(Event, frozen=True):
     """The student is loaded and the work is known."""
 
-    iters: int
-    rows: int
-    validation_rows: int
-    tokens_per_epoch: int
+    iters: Count
+    rows: Count
+    validation_rows: Count
+    tokens_per_epoch: Count
     """Supervised tokens in one epoch: N of the SCU formulas."""
-    trainable: int
+    trainable: Count
     """Number of LoRA parameters."""
     target_s: float
     """S*; 0: nothing holds S (the standard trainer)."""
     device: str
-    start_step: int = 0
+    start_step: Count = 0
     floor_s: float | None = None
     """S at the start; this and the next two only where the training begins."""
     expected_s: float | None = None
@@ -304,8 +312,8 @@ class TrainingPlanned(Event, frozen=True):
 class StepReported(Event, frozen=True):
     """The means since the last report, every ``report_every`` steps; the numbers of the ``Step N:`` line."""
 
-    step: int
-    iters: int
+    step: Count
+    iters: Count
     loss: float
     data_bpt: float
     param_bpt: float
@@ -315,27 +323,27 @@ class StepReported(Event, frozen=True):
     lambda_after: float
     learning_rate: float = 0.0
     tokens_per_second: float = 0.0
-    peak_memory: int = 0
+    peak_memory: Count = 0
 
 
 class ValidationReported(Event, frozen=True):
     """Mean loss on the validation rows, in nats per token."""
 
-    step: int
+    step: Count
     loss: float
 
 
 class CheckpointSaved(Event, frozen=True):
     """A complete checkpoint is on disk."""
 
-    step: int
+    step: Count
     path: str
 
 
 class TrainingSampleWritten(Event, frozen=True):
     """The student, as it is at this step, answered a held-out prompt; the file of the run holds all of it."""
 
-    step: int
+    step: Count
     row: str
     """Id of the held-out row."""
     answer: str
@@ -353,22 +361,22 @@ class TrainingRestarted(Event, frozen=True):
     """The trainer died and is started again at its last checkpoint, with these sizes."""
 
     reason: str
-    step: int
+    step: Count
     """Of the checkpoint; 0: there is none."""
-    micro_batch_size: int
+    micro_batch_size: Count
     """Rows that pass the model at a time."""
-    accumulation: int
+    accumulation: Count
     """Micro-batches of an optimizer step."""
-    max_seq_length: int
+    max_seq_length: Count
 
 
 class TrainingFinished(Event, frozen=True):
     """The adapter is written."""
 
-    steps: int
+    steps: Count
     adapter_path: str
     seconds: float
-    kept_step: int = 0
+    kept_step: Count = 0
     """The step whose weights it holds; 0: not said."""
     kept_loss: float | None = None
     """Their validation loss, if it was measured."""
@@ -381,8 +389,8 @@ class EvaluationProgressed(Event, frozen=True):
     """Part of the evaluation is done; ``unit`` is what is counted, of answers the tokens of the longest."""
 
     what: str
-    done: int
-    total: int
+    done: Count
+    total: Count
     unit: Literal["", "batches", "tokens"] = ""
 
 
@@ -390,8 +398,8 @@ class EvaluationFinished(Event, frozen=True):
     """Base against adapter; losses in nats per token on the held-out rows, shares 0 to 1 over ``prompts`` answers."""
 
     path: str
-    prompts: int
-    validation_rows: int
+    prompts: Count
+    validation_rows: Count
     base_loss: float
     adapter_loss: float
     base_bits: float
@@ -411,11 +419,18 @@ class WorkerFailed(Event, frozen=True):
 
     message: str
     hint: str = ""
-    exit_code: int = 1
+    exit_code: Code = 1
 
 
 class UnknownEvent(Event, frozen=True):
     """An event of a newer version; kept in the file, ignored here."""
+
+
+class _Newer(msgspec.Struct, frozen=True):
+    """What is read of an event whose class is not known."""
+
+    event: str
+    at: Moment = 0.0
 
 
 AnyEvent = (
@@ -463,7 +478,7 @@ AnyEvent = (
 
 _encoder = msgspec.json.Encoder()
 _decoder: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-_tag_decoder: msgspec.json.Decoder[dict[str, object]] = msgspec.json.Decoder(dict[str, object])
+_newer_decoder: msgspec.json.Decoder[_Newer] = msgspec.json.Decoder(_Newer)
 _NAMES = {cls.__name__ for cls in get_args(AnyEvent)}
 
 
@@ -483,7 +498,7 @@ def decode(line: bytes | str) -> AnyEvent:
     try:
         return _decoder.decode(line)
     except msgspec.ValidationError:
-        raw = _tag_decoder.decode(line)
-        if isinstance(name := raw.get("event"), str) and name not in _NAMES:
-            return UnknownEvent(at=float(at) if isinstance(at := raw.get("at"), int | float) else 0.0)
+        newer = _newer_decoder.decode(line)
+        if newer.event not in _NAMES:
+            return UnknownEvent(at=newer.at)
         raise

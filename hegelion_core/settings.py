@@ -502,9 +502,14 @@ def _sections() -> dict[str, type[Section]]:
     return found
 
 
+_LONGEST_NAME = 80
+"""Characters of a setting's name that are told; none of ours is as long."""
+
+
 def unknown(name: str, place: str) -> UserError:
     """There is no such setting; the nearest one is named."""
     known = names()
+    name = name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"
     section, _, key = name.rpartition(".")
     same = [other for other in known if other.partition(".")[2] == key]
     longer = [other for other in known if other.startswith(f"{section}.") and key in other.partition(".")[2].split("_")]

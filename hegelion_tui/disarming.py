@@ -10,6 +10,8 @@ from textual.filter import LineFilter
 
 _STEERS = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028\u2029\u202a-\u202e\u2066-\u2069]")
 """Control characters, and those that turn the direction of text or end a line. None of them takes a cell."""
+_SURROGATE = re.compile("[\ud800-\udfff]")
+"""Half a character, as a file's name may hold it, which no terminal can be given; it takes a cell."""
 
 
 class Disarming(LineFilter):
@@ -20,6 +22,6 @@ class Disarming(LineFilter):
         return [
             segment
             if segment.text.isprintable() or segment.control
-            else Segment(_STEERS.sub("", segment.text), segment.style)
+            else Segment(_SURROGATE.sub("\N{REPLACEMENT CHARACTER}", _STEERS.sub("", segment.text)), segment.style)
             for segment in segments
         ]

@@ -68,11 +68,16 @@ _AT_LINE = re.compile(
     rf"{_QUALIFIER}(?:{_SPACE}*{_COLON}{_SPACE}*(?P=marks)|(?P=marks){_QUALIFIER}{_SEPARATOR}))))",
     re.IGNORECASE,
 )
+_EMPHASISED = (
+    rf"{_NUMBER}{_WORD}"
+    rf"{_QUALIFIER}(?:{_SPACE}*{_COLON}{_SPACE}*(?P=marks)|(?P=marks){_QUALIFIER}{_SPACE}*{_COLON})"
+)
 _WITHIN_LINE = re.compile(
-    rf"(?P<marks>\*\*(?<![\w*`]\*\*)\*?|__(?<![\w`]__)){_NUMBER}{_WORD}"
-    rf"{_QUALIFIER}(?:{_SPACE}*{_COLON}{_SPACE}*(?P=marks)|(?P=marks){_QUALIFIER}{_SPACE}*{_COLON})",
+    rf"(?P<marks>\*\*(?<![\w*`]\*\*)\*?|__(?<![\w`]__)){_EMPHASISED}",
     re.IGNORECASE,
 )
+_RIGHT_BEHIND = re.compile(rf"(?P<marks>\*\*\*?|__){_EMPHASISED}", re.IGNORECASE)
+"""Behind another heading, whose marks are none of this one's: in the canonical form a space stands between them."""
 _MAX_LENGTH = 160
 """Characters of a line that are looked at for a heading; a heading is short, and a line may be as long as the text."""
 
@@ -127,9 +132,18 @@ def _candidates(text: str) -> Iterator[Heading]:
             taken = at_line.end()
             yield Heading(_section(at_line), position, position + taken, at_line["cell"] is not None)
         if emphasis and (line.find("**", taken) >= 0 or line.find("__", taken) >= 0):
-            for within in _WITHIN_LINE.finditer(line, taken):
+            for within in _within(line, taken):
                 yield Heading(_section(within), position + within.start(), position + within.end(), False)
         position += len(line) + 1
+
+
+def _within(line: str, position: int) -> Iterator[re.Match[str]]:
+    """The headings inside a line; up to ``position`` reaches the one at its start."""
+    while (
+        found := (_RIGHT_BEHIND.match(line, position) if position else None) or _WITHIN_LINE.search(line, position)
+    ) is not None:
+        yield found
+        position = found.end()
 
 
 def _may_begin(start: str) -> bool:

@@ -54,7 +54,8 @@ _RANGE = re.compile(r"\d\s*(?:-|–|—|to|bis|…|\.\.+)\s*\d", re.IGNORECASE)
 _ALONE = re.compile(rf"{_MARKS}(?P<number>\d{{1,2}}(?:[.,]\d{{1,2}})?)(?:\s*(?:/|out of)\s*10)?[\s*_`.\])}}]*")
 _TRUE = re.compile(r"\W*(?:true|yes|valid|ja|oui|sí|是|はい)\b|\W*(?:是|有效)", re.IGNORECASE)
 _FALSE = re.compile(r"\W*(?:false|no|not|invalid|nein|non)\b|\W*(?:否|无效)", re.IGNORECASE)
-_FENCE = re.compile(r"```(?:json)?\s*\n(.*?)\n\s*```", re.DOTALL | re.IGNORECASE)
+_FENCE = re.compile(r"```(?:json)?[^\S\n]*+\n", re.IGNORECASE)
+_FENCE_END = re.compile(r"\n[^\S\n]*+```")
 _LONGEST = 60
 """Characters behind the label in which the number stands."""
 
@@ -140,8 +141,8 @@ def _truth(part: str) -> bool | None:
 
 def _from_json(text: str) -> Judgement | None:
     """A reply that is a JSON object, in a fence or bare."""
-    fenced = _FENCE.search(text)
-    inside = fenced[1] if fenced else text[text.find("{") : text.rfind("}") + 1]
+    fenced = _inside_fence(text)
+    inside = text[text.find("{") : text.rfind("}") + 1] if fenced is None else fenced
     try:
         row = msgspec.json.decode(inside, type=dict[str, object])
     except (*UNREADABLE, UnicodeEncodeError):
@@ -158,6 +159,13 @@ def _from_json(text: str) -> Judgement | None:
         strengths=_json_text(named, "strengths"),
         improvements=_json_text(named, "improvements"),
     )
+
+
+def _inside_fence(text: str) -> str | None:
+    """What stands in the first fence, if it is closed."""
+    if (begin := _FENCE.search(text)) is None or (end := _FENCE_END.search(text, begin.end())) is None:
+        return None
+    return text[begin.end() : end.start()].strip()
 
 
 def _json_score(row: Mapping[str, object]) -> float | None:

@@ -155,11 +155,12 @@ _LABELS: Mapping[TurnName, str] = {
     "answer": "ANSWER",
 }
 _TAGS = re.compile(r"</?(?:thought|think)>", re.IGNORECASE)
-_ECHO = re.compile(r"\n\s*(?:claim|question)\s*:.*", re.IGNORECASE | re.DOTALL)
+# What is repeated gives nothing back, so the time is linear.
+_ECHO = re.compile(r"\n[^\S\n]*+(?:claim|question)\s*+:.*", re.IGNORECASE | re.DOTALL)
 _LABEL = re.compile(
-    r"^\s*(?:[#>*_-]+\s*)?(?:\*\*|__)?\s*(?:assistant|user|system|(?:the )?(?:thesis|antithesis|synthesis)"
+    r"^\s*+(?:[#>*_-]++\s*+)?(?:\*\*|__)?\s*+(?:assistant|user|system|(?:the )?(?:thesis|antithesis|synthesis)"
     r"|(?:the )?(?:final )?answer)"
-    r"\s*(?:\*\*|__)?\s*:\s*(?:\*\*|__)?\s*",
+    r"\s*+(?:\*\*|__)?\s*+:\s*+(?:\*\*|__)?\s*+",
     re.IGNORECASE,
 )
 # A full stop after a lone number is the mark of a list item, not an end.

@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import itertools
 import os
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
@@ -61,7 +62,7 @@ def load(path: Path) -> dict[bytes, Verdict]:
     if head != _head():
         return {}
     found: dict[bytes, Verdict] = {}
-    with contextlib.suppress(ValueError):  # not hexadecimal: damaged from here on
+    with contextlib.suppress(ValueError):  # damaged from here on
         for record in records:
             if len(record) == _RECORD:
                 found[bytes.fromhex(record[: 2 * DIGEST].decode("ascii"))] = _decode(record[2 * DIGEST :])
@@ -85,7 +86,9 @@ class Following:
         record = self._blocks[0].get(name)
         if record is None and (record := self._blocks[1].get(name)) is not None:
             self._blocks = [self._blocks[1], self._block()]
-        return None if record is None else _decode(record)
+        with contextlib.suppress(ValueError):  # damaged: judged anew
+            return None if record is None else _decode(record)
+        return None
 
     def _block(self) -> dict[bytes, bytes]:
         return dict(itertools.islice(self._records, _BLOCK))
@@ -145,7 +148,13 @@ def _encode(name: bytes, verdict: Verdict) -> bytes:
     return name.hex().encode() + prompt + (origin.upper() if verdict.canonical else origin)
 
 
+_RECORDED = re.compile(rb"(?:[0-9a-f]{16}|-{16})[ohfOHF]")
+
+
 def _decode(record: bytes) -> Verdict:
+    """Raises ``ValueError`` where it is no verdict."""
+    if _RECORDED.fullmatch(record) is None:
+        raise ValueError("no verdict")
     prompt = record[:_ID]
     if prompt == _NO_ID:
         return UNUSABLE

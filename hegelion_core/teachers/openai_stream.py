@@ -50,7 +50,7 @@ class Events:
     def __init__(self, *, whole: bool) -> None:
         """``whole``: the body is no stream but one JSON object, as from a server that cannot stream."""
         self._whole = whole
-        self._rest = b""
+        self._rest = bytearray()
         self.done = False
         """Whether the end of the stream was announced."""
 
@@ -60,16 +60,20 @@ class Events:
         Raises:
             TeacherFault: ``protocol``, an event without end.
         """
-        lines, self._rest = [], self._rest + data
-        if not self._whole:
-            *lines, self._rest = self._rest.split(b"\n")
+        known = len(self._rest)
+        self._rest += data
+        # Only what is new is looked at: an event may come in any number of pieces.
+        end = 0 if self._whole else self._rest.rfind(b"\n", known) + 1
+        lines = bytes(self._rest[:end]).split(b"\n")
+        del self._rest[:end]
         if len(self._rest) > MAX_EVENT:
             raise TeacherFault("protocol", f"The stream holds an event of more than {MAX_EVENT >> 20} MiB.")
         return self._data(lines)
 
     def finish(self) -> list[bytes]:
         """What is left when the body has ended."""
-        rest, self._rest = self._rest, b""
+        rest = bytes(self._rest)
+        self._rest.clear()
         return [rest] if self._whole and rest.strip() else self._data([rest])
 
     def _data(self, lines: Iterable[bytes]) -> list[bytes]:

@@ -76,8 +76,8 @@ def step_line(report: StepReported) -> str:
 
 
 def plain(value: float) -> str:
-    """A number >= 0 in plain decimals, at least 4 of them and at least 4 significant digits."""
-    decimals = 4 if value == 0 else max(4, 3 - math.floor(math.log10(value)))
+    """A number in plain decimals, at least 4 of them and, above 0, at least 4 significant digits."""
+    decimals = 4 if value <= 0 else max(4, 3 - math.floor(math.log10(value)))
     return f"{value:.{decimals}f}"
 
 

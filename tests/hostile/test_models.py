@@ -25,7 +25,7 @@ from hegelion_core.errors import UserError
 from hegelion_core.generation.data_sets import open_data_set
 from hegelion_core.generation.prompt_files import SourcePrompt
 from hegelion_core.models import blas, loading
-from hegelion_core.training.export.source import read_adapter
+from hegelion_core.training.export.source import read_adapter, read_base
 from tests.fakes.tiny_model import make_tiny_model
 from tests.hostile.texts import LINES, SHELL, STEERING, TURNS
 
@@ -243,3 +243,9 @@ def test_columns_of_hostile_names_and_values_are_read_or_refused(tmp_path: Path)
     path.with_suffix(".jsonl").write_bytes(msgspec.json.encode({"prompt": SHELL + STEERING + TURNS}) + b"\n")
     [found] = open_data_set("x.jsonl", "train", None, tmp_path).prompts()
     assert found.text == SHELL + STEERING + TURNS
+
+
+def test_a_base_whose_config_is_no_object_is_refused(tiny: Path) -> None:
+    (tiny / "config.json").write_bytes(b"[1]")
+    with pytest.raises(UserError, match=r"config\.json is no object"):
+        read_base(tiny)

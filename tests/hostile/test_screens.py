@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 import typing
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,14 @@ import msgspec
 import pytest
 from msgspec.structs import replace
 from rich.console import Console
+from rich.segment import Segment
+from textual.color import Color
 
 from hegelion_core.comparing import exchange
 from hegelion_core.generation.store import Rejected
 from hegelion_core.workspace import RunFolder, Workspace
 from hegelion_tui.app import ConsoleApp
+from hegelion_tui.disarming import Disarming
 from tests.hostile.evil_events import everything
 from tests.hostile.texts import HTML, MARKUP, SHELL, STEERING, TURNS, is_fit_for_a_terminal
 from tests.tui.fake_operations import FakeOperations, opened
@@ -107,6 +111,13 @@ async def test_hostile_samples_questions_settings_and_checks_are_shown_as_text(r
             assert_fit(app)
             await pilot.press("escape")
             await pilot.pause()
+
+
+def test_half_a_character_which_no_terminal_can_be_given_is_replaced_and_the_width_stays() -> None:
+    name = os.fsdecode(b"caf\xe9.jsonl")
+    [shown] = Disarming().apply([Segment(f"{name} \u202e")], Color(0, 0, 0))
+    assert shown.text == "caf\N{REPLACEMENT CHARACTER}.jsonl "
+    assert shown.cell_length == Segment(name).cell_length + 1
 
 
 async def test_a_bug_tells_no_values_of_variables(run: FakeOperations, monkeypatch: pytest.MonkeyPatch) -> None:

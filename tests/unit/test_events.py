@@ -36,6 +36,25 @@ def test_an_event_of_a_newer_version_becomes_unknown() -> None:
     assert e.decode(b'{"event":"MoonRose","at":3.5,"phase":"full"}') == e.UnknownEvent(at=3.5)
 
 
+@pytest.mark.parametrize(
+    "line",
+    [
+        b'{"event":"MoonRose","at":%s}' % (b"9" * 400),
+        b'{"event":"MoonRose","at":"now"}',
+        b'{"event":"NoticePosted","text":"x","at":1e300}',
+        b'{"event":"GenerationPaused","reason":"x","until":1e300}',
+        b'{"event":"StageFailed","stage":"train","message":"x","exit_code":%s}' % (b"9" * 400),
+        b'{"event":"DownloadProgressed","what":"x","done":%s}' % (b"9" * 400),
+        b'{"event":"InstancesScaled","count":1000000000000}',
+        b'{"event":"InstancesScaled","count":-1}',
+        b'{"event":"CheckpointSaved","step":-9007199254740992,"path":"x"}',
+    ],
+)
+def test_a_number_that_nothing_can_count_is_no_event(line: bytes) -> None:
+    with pytest.raises(msgspec.ValidationError):
+        e.decode(line)
+
+
 def test_a_new_field_is_ignored() -> None:
     assert e.decode(b'{"event":"StageStarted","stage":"train","mood":"good"}') == e.StageStarted(stage="train")
 

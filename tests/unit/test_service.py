@@ -14,7 +14,7 @@ import pytest
 from hegelion_core import events as e
 from hegelion_core.client import Client
 from hegelion_core.core import Core
-from hegelion_core.errors import UserError
+from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import by_hand
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.service import Service
@@ -282,3 +282,27 @@ async def test_an_unused_run_that_took_an_earlier_ones_place_stays(tmp_path: Pat
     anew = await Core.open(Workspace(tmp_path), settings(tmp_path), new=True)
     await anew.close()
     assert anew.folder.path.is_dir()  # else the next start would go on with the first, whose outputs were moved
+
+
+async def test_an_exit_code_of_another_version_is_a_failure(tmp_path: Path) -> None:
+    place = Workspace(tmp_path)
+    path = socket_path(place)
+    path.parent.mkdir(parents=True, mode=0o700)
+
+    async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readline()
+        writer.write(b'{"id":1}\n')
+        await reader.readline()
+        writer.write(b'{"id":2,"error":"No.","exit_code":76}\n')
+        writer.close()
+
+    server = await asyncio.start_unix_server(refuse, path)
+    place.artifacts.mkdir()
+    place.core_pointer.write_text(f'{{"pid": 1, "socket": "{path}", "run": "x"}}')
+    client = await Client.connect(place)
+    assert client is not None
+    with pytest.raises(UserError, match="No") as refused:
+        await client.stop()
+    assert refused.value.exit_code == ExitCode.FAILED
+    await client.close()
+    server.close()

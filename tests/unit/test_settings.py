@@ -99,3 +99,9 @@ def test_a_reference_of_zero_belongs_to_the_published_law() -> None:
 def test_s_counts_from_where_each_law_has_it(flags: dict[str, object], zero: bool) -> None:
     given = {f"training.{name}": value for name, value in flags.items()}
     assert resolve(Path("/nowhere"), given, environment={}).settings.training.counts_from_zero is zero
+
+
+def test_a_name_without_end_is_not_told_whole(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"unknown setting training\.xxx") as refused:
+        resolve(tmp_path, {f"training.{'x' * 60_000}": "1"}, environment={})
+    assert len(refused.value.message) < 200

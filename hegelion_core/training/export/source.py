@@ -72,7 +72,7 @@ def read_adapter(folder: Path) -> Adapter:
     needed = set(_LEAVES if dora else _LEAVES[:2])
     if config.lora_parameters is None or not modules or any(set(parts) != needed for parts in modules.values()):
         kind = "DoRA" if dora else "LoRA"
-        raise UserError(f"{folder}: is no {kind} adapter ({config.fine_tune_type}).", hint, ExitCode.USAGE)
+        raise UserError(f"{folder}: is no {kind} adapter ({config.fine_tune_type[:40]!r}).", hint, ExitCode.USAGE)
     return Adapter(folder, config.model, dora, config.lora_parameters.scale, modules)
 
 
@@ -100,6 +100,8 @@ def read_base(folder: Path) -> BaseFiles:
         for path in sorted(folder.glob("model*.safetensors")):
             with safe_open(path, framework="numpy") as file:
                 shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118
+        if not isinstance(config, dict):
+            raise ValueError("config.json is no object")
     except (OSError, ValueError, RecursionError, SafetensorError) as error:
         raise UserError(f"{folder}: the base model cannot be read ({error}).", "Check it.", ExitCode.USAGE) from None
     layers = config.get("num_hidden_layers")

@@ -110,3 +110,14 @@ def test_a_flood_is_read_in_time(piece: str) -> None:
     """Linear: a pattern that is not takes longer than a test may."""
     with contextlib.suppress(SampleFault):
         read_judgement(piece * 100_000)
+
+
+@pytest.mark.parametrize("flood", ["\n", " \n", "x```\n", "```json\n", "\n x", "`", "{", "score: ", "- ", "**"])
+def test_what_a_judge_repeats_without_end_is_read_in_linear_time(flood: str) -> None:
+    # Work that grows with the square would not end within the time limit.
+    with contextlib.suppress(SampleFault):
+        read_judgement('```json\n{"score": 5.5,\n' + flood * (500_000 // len(flood)) + "x")
+
+
+def test_a_fence_may_have_blank_lines_and_indents() -> None:
+    assert read_judgement('Here:\n```json \n\n {"score": 7}\n \n  ```\n```\n1\n```').score == 7

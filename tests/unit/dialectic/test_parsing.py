@@ -299,3 +299,12 @@ def test_proposals_and_sections_know_their_items() -> None:
     parsed = parse_output(whole(block))
     assert parsed.contradictions == ("Streets are shared.",)
     assert parsed.research_proposals == ("Count walkers.\nPREDICTION: More of them.",)
+
+
+@pytest.mark.parametrize(
+    "heading", ["**THESIS****THESIS**:", "**THESIS:****THESIS**:", "x **Thesis:** **THESIS:****THESIS**:"]
+)
+def test_a_heading_right_behind_another_stays_no_part_of_the_text(heading: str) -> None:
+    parsed = parse_output(f"<thought>\n{heading} It is.\n**ANTITHESIS**: b\n**SYNTHESIS**: c\n</thought>\nd")
+    assert parsed.thesis == "It is."
+    assert parse_output(render_output(parsed)) == parsed

@@ -123,3 +123,14 @@ def test_the_steps_of_a_small_model_show_what_was_said_and_read_back() -> None:
     assert "no number" in shown.system
     assert read_synthesis(turns.assemble_step({"synthesis": "S-text.", "answer": "So."})) == ("S-text.", "So.")
     assert read_judgement(turns.assemble_step({"judge": "SCORE: 6"})).score == 6
+
+
+@pytest.mark.parametrize("flood", ["\n", " ", "\n ", "\n*", "\n# ", "\nclaim ", "*", "assistant ", '."', "\t\n\x0b"])
+def test_what_a_model_repeats_without_end_is_cleaned_in_linear_time(flood: str) -> None:
+    # Work that grows with the square would not end within the time limit.
+    assert turns.clean("It is so." + flood * (1_000_000 // len(flood)) + "x").startswith("It is so.")
+
+
+def test_an_echoed_question_behind_blank_lines_is_taken_away() -> None:
+    assert turns.clean("It is so.\n \n\n  Question : Is it?\nYes.") == "It is so."
+    assert turns.clean("  ## **The Thesis** : It is so.\n> assistant: And so.") == "It is so.\nAnd so."

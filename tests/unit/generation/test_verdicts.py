@@ -17,6 +17,7 @@ from hegelion_core.generation import verdicts
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
 from hegelion_core.teachers.teacher import Answer
+from tests.unit.generation.test_store import sample as stored
 
 OUTPUT = (
     "<thought>\n**THESIS**: Cars give freedom to people who live far from a station.\n"
@@ -191,3 +192,15 @@ def test_verdicts_are_followed_line_by_line(
     path.write_bytes(whole.replace(b"verdicts 3", b"verdicts 2"))
     assert not verdicts.is_there(path)
     assert all(verdicts.Following(path).get(name) is None for name in names.values())
+
+
+@pytest.mark.parametrize("damage", [b"012345>789abcde", b"0x2345_789abcde", b"\xff" * 15])
+def test_a_damaged_verdict_is_judged_anew(damage: bytes, tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    SampleStore(path).append(stored("Should cities ban cars?"), 9)
+    name, cache = verdicts.digest(path.read_bytes()), verdicts.cache_path(path)
+    verdicts.save(cache, [(name, Verdict("p-" + "0" * 16, canonical=True))])
+    cache.write_bytes(cache.read_bytes().replace(b"0" * 15, damage))
+    assert verdicts.load(cache) == {}
+    assert verdicts.Following(cache).get(name) is None
+    assert SampleStore(path).accepted == 1

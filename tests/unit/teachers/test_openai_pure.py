@@ -12,7 +12,7 @@ from pydantic import ValidationError
 
 from hegelion_core.settings import TeacherSettings
 from hegelion_core.teachers import openai_endpoint
-from hegelion_core.teachers.openai_stream import Events, Line, Reply, encode, read_events, read_reply
+from hegelion_core.teachers.openai_stream import MAX_EVENT, Events, Line, Reply, encode, read_events, read_reply
 from hegelion_core.teachers.teacher import TeacherFault
 
 
@@ -30,6 +30,15 @@ def test_a_stream_reads_the_same_however_it_is_cut(texts: list[str], data: st.Da
     found += events.finish()
     assert events.done
     assert read_events(found).text == "".join(texts)
+
+
+def test_the_time_for_a_long_event_is_linear_in_its_pieces() -> None:
+    # Were all that is there looked at again with each piece, this would not end within the time limit.
+    events = Events(whole=False)
+    piece = b"x" * 16
+    assert not any(events.feed(piece) for _ in range(MAX_EVENT // len(piece)))
+    with pytest.raises(TeacherFault, match="more than 4 MiB"):
+        events.feed(piece)
 
 
 @given(st.binary(max_size=200) | st.text().map(lambda text: b"data: " + text.encode("utf-8", "replace") + b"\n"))

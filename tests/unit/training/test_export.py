@@ -236,6 +236,7 @@ def test_what_a_kill_left_is_cleared_and_a_failure_leaves_nothing(adapter: Path,
         ("adapter_config.json", b"{", "cannot be read"),
         ("adapters.safetensors", b"torn", "cannot be read"),
         ("adapter_config.json", b'{"fine_tune_type": "full", "model": "m"}', "is no LoRA adapter"),
+        ("adapter_config.json", b'{"fine_tune_type": "%s"}' % (b"x" * 5000), r"adapter \('x{40}'\)"),
     ],
 )
 def test_what_is_no_adapter_is_told(

@@ -37,6 +37,10 @@ def test_the_line_is_the_guides() -> None:
     assert line == "Step 20: Loss=1.750, DataBPT=2.525, ParamBPT=0.02000, S=0.79%, λ=0.5000 -> 2.0000"
 
 
+def test_a_log_may_tell_of_a_negative_strength() -> None:
+    assert plain(-1.5) == "-1.5000"
+
+
 @given(st.floats(1e-12, 1e6))
 def test_numbers_are_plain_with_four_significant_digits(value: float) -> None:
     text = plain(value)
