@@ -21,6 +21,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.sample_rows import THROUGH, bounded_lines, open_samples
+from hegelion_core.regular import read_regular
 
 Progress = Callable[[int, int], None]
 """Is told how many bytes of the input are read, and how many there are."""
@@ -179,7 +180,7 @@ class _Conversion:
 
 def _key(source: Path, format_: ChatFormat) -> str:
     decisions = decisions_path(source)
-    decided = decisions.read_bytes() if decisions.is_file() else b""
+    decided = read_regular(decisions) if decisions.is_file() else b""
     parts = (str(source.resolve()).encode(), decided, format_.fingerprint().encode(), contract.fingerprint().encode())
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()
 

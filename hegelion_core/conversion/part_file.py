@@ -19,6 +19,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import read_regular, refuse_to_replace
 from hegelion_core.unreadable import UNREADABLE
 
 SAVE_EVERY = 0.5
@@ -71,6 +72,7 @@ class PartFile:
         """
         try:
             workspace.make_folder(target.parent)
+            refuse_to_replace(target)
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
             part = cls(target)
@@ -88,7 +90,7 @@ class PartFile:
         """The journal as far as it is whole."""
         found: list[Mark] = []
         with contextlib.suppress(*UNREADABLE, FileNotFoundError):
-            for line in self._journal.read_bytes().splitlines(keepends=True):
+            for line in read_regular(self._journal).splitlines(keepends=True):
                 if not line.endswith(b"\n"):
                     break
                 found.append(_decoder.decode(line))
@@ -164,6 +166,7 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
         "Free some disk space and run the same command again."
         if full
         else "Give an output file in a folder that you may write to.",
+        ExitCode.USAGE if error.errno == errno.EISDIR else ExitCode.FAILED,
     )
 
 

@@ -18,6 +18,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.dialectic.contract import fingerprint
+from hegelion_core.regular import open_regular, read_regular
 
 DIGEST = 16
 """Bytes of a line's hash."""
@@ -55,7 +56,7 @@ def cache_path(samples: Path) -> Path:
 def load(path: Path) -> dict[bytes, Verdict]:
     """The verdicts by ``digest``; empty where there are none, or of another contract. Torn records are left out."""
     try:
-        head, *records = path.read_bytes().split(b"\n")
+        head, *records = read_regular(path).split(b"\n")
     except OSError:
         return {}
     if head != _head():
@@ -96,7 +97,7 @@ _BLOCK = 4096
 
 def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The records of a cache as they stand there, by ``digest``."""
-    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:  # not hexadecimal: damaged from here on
+    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:  # not hexadecimal: damaged from here on
         if file.readline(len(_head()) + 2).rstrip(b"\n") == _head():
             while len(record := file.read(_RECORD + 1)) == _RECORD + 1:
                 yield bytes.fromhex(record[: 2 * DIGEST].decode("ascii")), record[2 * DIGEST : _RECORD]
@@ -130,7 +131,7 @@ def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
 
 def is_there(path: Path) -> bool:
     """Whether a cache of this contract lies there, whole or not."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         return file.readline(len(_head()) + 2).rstrip(b"\n") == _head()
     return False
 

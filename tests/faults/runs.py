@@ -18,10 +18,12 @@ from hegelion_core import guard
 from hegelion_core.teachers.openai_stream import read_reply
 from tests.fakes.fault_run import END, Stop
 from tests.fakes.fault_server import MARK
+from tests.faults import between
 from tests.faults import place as places
 from tests.faults.cases import Case, Strike
 from tests.faults.place import Place, SmallDisk, Stock, Terminal
 from tests.faults.teacher import Teacher
+from tests.faults.trained import training_faults
 from tests.faults.warm import Order, Started, Warm
 
 PATIENCE = 60.0
@@ -96,6 +98,7 @@ class CaseRun:
         self._log.unlink(missing_ok=True)
         self._sent = set()
         self._terminal = Terminal(self._output) if strike.deed == "hangup" else None
+        steps = between.steps_of(self.place)
         ready = self._watch(strike)
         started = self._start(command, strike)
         if strike.deed and self._wait_for(started, strike, ready):
@@ -111,6 +114,7 @@ class CaseRun:
         self.teacher.away.clear()
         self.outcome.struck += self._log.exists() or bool(self._sent) or bool(strike.kilobytes and code)
         self._check_code(code, strike)
+        self.outcome.faults += between.check(self.place, strike, code, steps)
         self._stopped(code or 0)
 
     def _hang_up(self) -> None:
@@ -285,6 +289,8 @@ class CaseRun:
         lines = path.read_bytes().count(b"\n") if path.is_file() else 0
         if lines != wanted:
             self._fault(f"exit code 0 after {strike}, but {path.name} has {lines} lines, not {wanted}")
+        if self.case.scene == "train":
+            self.outcome.faults += [f"exit code 0 after {strike}, but {text}" for text in training_faults(self.place)]
 
     def _stopped(self, code: int) -> None:
         marks = frozenset[str]() if self.lost_power else self._written()
