@@ -118,7 +118,7 @@ def add(path: Path, name: bytes, verdict: Verdict) -> None:
 def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
     """Append verdicts; a cache of another contract is left as it is."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        fd = workspace.open_own(path, os.O_WRONLY | os.O_APPEND, make=False)
     except FileNotFoundError:
         save(path, found)
         return
