@@ -10,7 +10,6 @@ import contextlib
 import os
 import resource
 import signal
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,12 +76,12 @@ def _in_time() -> Iterator[None]:
 
 @contextlib.contextmanager
 def _in_memory() -> Iterator[None]:
-    if sys.platform != "linux":
+    statm = Path("/proc/self/statm")
+    if not statm.exists():
         yield
         return
     before, most = resource.getrlimit(resource.RLIMIT_AS)
-    pages = int(Path("/proc/self/statm").read_bytes().split()[0])
-    wanted = pages * os.sysconf("SC_PAGE_SIZE") + MEMORY
+    wanted = int(statm.read_bytes().split()[0]) * os.sysconf("SC_PAGE_SIZE") + MEMORY
     limits = [limit for limit in (wanted, before, most) if limit != resource.RLIM_INFINITY]
     resource.setrlimit(resource.RLIMIT_AS, (min(limits), most))
     try:
