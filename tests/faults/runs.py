@@ -255,12 +255,16 @@ class CaseRun:
 
     def _make_small(self, strike: Strike) -> int:
         """Mount a disk that is too small, where that can be done; else the most bytes that a file may have."""
-        folder = self.place.folder / "artifacts"
-        fresh = self._disk is not None or not self.place.runs.exists()  # a mount hides what lies there already
+        folder, size = self.place.folder / "artifacts", max(strike.kilobytes, 4) + 16
+        if self.case.scene == "train" and strike.kilobytes % 2:  # where the adapter goes, which needs 24 kB
+            folder, size = self.place.adapter, 4 * (1 + strike.kilobytes % 5)
+        # A mount hides what lies there already.
+        fresh = self._disk is not None or not self.place.runs.exists()
         if strike.mount and fresh and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
             if self._disk is None:
+                folder.mkdir(exist_ok=True)
                 kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-                self._disk = SmallDisk(folder, max(strike.kilobytes, 4) + 16)
+                self._disk = SmallDisk(folder, size)
                 for name, content in kept.items():
                     (folder / name).write_bytes(content)
             return 0
