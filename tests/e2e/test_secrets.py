@@ -59,7 +59,7 @@ def test_credentials_go_nowhere_and_files_are_their_owners(console: Console, tmp
         "runs": ("runs", "--json"),
         "run": ("runs", "show", console.run_folder.name, "--json"),
         "report": ("report", "--output", "report.html"),
-        "doctor": ("doctor", "--json", *student),
+        "doctor": ("doctor", "--json", *student, "--teacher", "openai"),
         "quality": ("quality", "--json"),
         "data set": ("dataset", "--json", str(console.samples), "set.jsonl", "--format", "messages"),
         "question": ("ask", "Should it be told?", "--json", *KIMI),
