@@ -248,7 +248,7 @@ BUGS = (
     ),
     Bug(
         "an append that failed is not cut back",
-        ("write", "fsync", "disk", "train-write", "train-disk"),
+        ("write", "disk"),
         ((_WORKSPACE, "                os.ftruncate(fd, size)", "                pass"),),
     ),
     Bug(
@@ -324,7 +324,7 @@ BUGS = (
     ),
     Bug(
         "an adapter that cannot be written is told as done",
-        ("train-fsync", "train-rename", "train-write", "train-disk"),
+        ("train-rename", "train-disk"),
         (
             (
                 _ADAPTER,
