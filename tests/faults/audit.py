@@ -108,8 +108,8 @@ def _with_orphans(run: CaseRun) -> list[Stop]:
 
     A core that is killed, or told twice to stop, leaves children that its guard ends: one may ask meanwhile.
     """
-    if any(strike.act == "jump" for strike in run.case.strikes):
-        return run.stops  # the core's clock was another than ours
+    if run.lost_power or any(strike.act == "jump" for strike in run.case.strikes):
+        return run.stops  # an opening went with the power, or the core's clock was another than ours
     logs = (event for folder in run.place.runs.iterdir() for event in EventReader(RunFolder(folder).events).read())
     opened = sorted(event.at for event in logs if isinstance(event, RunOpened))
     return [replace(stop, at=min((at for at in opened if at > stop.at), default=stop.at)) for stop in run.stops]
