@@ -15,6 +15,7 @@ from typing import Literal
 
 import msgspec
 
+from hegelion_core.regular import open_regular
 from hegelion_core.run_state import RunState
 from hegelion_core.unreadable import UNREADABLE
 
@@ -231,16 +232,14 @@ class MetricsFile:
             OSError: the file is there and cannot be read.
         """
         try:
-            fd = os.open(self.path, os.O_RDONLY)
+            opened = open_regular(self.path, 0)
         except FileNotFoundError:
             return self._gone()
-        try:
-            anew = self._had_any and not self._is_the_same(fd)
+        with opened as file:
+            anew = self._had_any and not self._is_the_same(file.fileno())
             if anew:
                 self._start_over()
-            rows = self._rows(fd)
-        finally:
-            os.close(fd)
+            rows = self._rows(file.fileno())
         self._had_any = self._offset > 0
         return Batch(of_rows(rows), anew) if rows or anew else None
 
@@ -301,7 +300,7 @@ def earlier_runs(runs: Path, besides: str = "") -> list[EarlierRun]:
 
 def _last_row(path: Path) -> StepRow | None:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             file.seek(max(0, file.seek(0, os.SEEK_END) - _TAIL))
             return _last_of(file.read().splitlines())
     except OSError:

@@ -39,6 +39,12 @@ def explain(error: OSError) -> UserError:
             "Remove the link; or name the file that it leads to.",
             ExitCode.USAGE,
         )
+    if error.errno == errno.EMLINK:
+        return UserError(
+            f"{where}: is a hard link: the file has another name, under which it would be changed too.",
+            "Make it a file of its own: copy it, and put the copy in its place.",
+            ExitCode.USAGE,
+        )
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return UserError(
             f"{where}: the disk is full.",

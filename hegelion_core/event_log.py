@@ -19,6 +19,7 @@ import msgspec
 from hegelion_core import snapshot, workspace
 from hegelion_core.events import AnyEvent, StageFinished, decode, encode
 from hegelion_core.fold import apply, fold
+from hegelion_core.regular import open_regular
 from hegelion_core.run_state import RunState
 from hegelion_core.unreadable import UNREADABLE
 
@@ -46,7 +47,7 @@ class EventReader:
 
     def batches(self) -> Iterator[list[AnyEvent]]:
         """The same, some thousands at a time."""
-        with contextlib.suppress(FileNotFoundError), open(self.path, "rb") as file:
+        with contextlib.suppress(FileNotFoundError), open_regular(self.path) as file:
             file.seek(self.offset)
             while data := file.read(_CHUNK):
                 whole = data[: data.rfind(b"\n") + 1]

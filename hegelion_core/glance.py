@@ -22,6 +22,7 @@ from hegelion_core.fold import fold
 from hegelion_core.presence import core_of, is_free
 from hegelion_core.pressure import Pressure, read_pressure
 from hegelion_core.process_memory import ChildProcess
+from hegelion_core.regular import open_regular, read_regular
 from hegelion_core.run_state import RunState
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import read_pointer
@@ -215,7 +216,7 @@ def _logs(folder: Path, since: float) -> list[Log]:
 def tail(path: Path, lines: int = LINES) -> tuple[str, ...]:
     """The last lines of a text file that say something; of one that cannot be read, none."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             size = file.seek(0, os.SEEK_END)
             file.seek(max(0, size - _TAIL))
             text = file.read().decode("utf-8", "replace")
@@ -229,7 +230,7 @@ def tail(path: Path, lines: int = LINES) -> tuple[str, ...]:
 def _adapter_path(run: RunFolder) -> Path:
     """Where the run's adapter is, or goes."""
     try:
-        settings = msgspec.json.decode(run.settings.read_bytes(), type=_Settings)
+        settings = msgspec.json.decode(read_regular(run.settings), type=_Settings)
     except (OSError, *UNREADABLE):
         return _ADAPTER_PATH
     return Path(settings.training.adapter_path)

@@ -17,7 +17,7 @@ from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.redaction import CREDENTIAL_NAME
-from hegelion_core.settings import Settings
+from hegelion_core.settings import BASE_URL, Settings
 from hegelion_core.spool import follow
 from hegelion_core.supervisor import Child, Supervisor
 from hegelion_core.worker import Job
@@ -32,12 +32,12 @@ _NEEDED = ("HF_", "HUGGING", "WANDB_")
 def environment(environ: Mapping[str, str], key_variable: str) -> dict[str, str]:
     """``environ`` without what looks like a credential; but workers download models, and track metrics if asked.
 
-    ``key_variable`` holds one, whatever it is called.
+    ``key_variable`` holds one, whatever it is called; an endpoint's address may.
     """
     return {
         name: value
         for name, value in environ.items()
-        if name.startswith(_NEEDED) or not (name == key_variable or CREDENTIAL_NAME.search(name))
+        if name.startswith(_NEEDED) or not (name in (key_variable, BASE_URL) or CREDENTIAL_NAME.search(name))
     }
 
 

@@ -15,7 +15,7 @@ _KEPT = "outputs"
 
 
 def check(run: RunFolder) -> None:
-    """See that a run's folder holds files and folders alone, and links only to what lies in it.
+    """See that a run's folder holds files of its own and folders alone, and links only to what lies in it.
 
     Raises:
         UserError: it does not; it names the first that is in the way.
@@ -28,8 +28,12 @@ def check(run: RunFolder) -> None:
         if entry.is_symlink():
             if not path.resolve().is_relative_to(home):
                 raise _refusal(path, "is a link that leads out of the run's folder")
-        elif not entry.is_dir(follow_symlinks=False) and not entry.is_file(follow_symlinks=False):
+        elif entry.is_dir(follow_symlinks=False):
+            continue
+        elif not entry.is_file(follow_symlinks=False):
             raise _refusal(path, "is neither a file nor a folder")
+        elif _names(entry) > 1:
+            raise _refusal(path, "is a hard link: the file has another name")
 
 
 def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
@@ -42,6 +46,14 @@ def _entries(folder: Path) -> Iterator[os.DirEntry[str]]:
                 yield entry
                 if entry.is_dir(follow_symlinks=False) and not (where == folder and entry.name == _KEPT):
                     waiting.append(Path(entry.path))
+
+
+def _names(entry: os.DirEntry[str]) -> int:
+    """How many names a file has; none if it is gone."""
+    try:
+        return entry.stat(follow_symlinks=False).st_nlink
+    except FileNotFoundError:
+        return 0
 
 
 def _refusal(path: Path, what: str) -> UserError:

@@ -14,7 +14,7 @@ from hegelion_core.workspace import Workspace, alive
 def is_free(place: Workspace) -> bool:
     """Whether no core holds the workspace. Tried for an instant; a core that is at work is not disturbed."""
     try:
-        fd = os.open(place.artifacts / ".core.lock", os.O_RDONLY)
+        fd = os.open(place.artifacts / ".core.lock", os.O_RDONLY | os.O_NONBLOCK)
     except OSError:
         return True
     try:

@@ -21,6 +21,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.event_log import EventLog
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
+from hegelion_core.regular import read_regular
 from hegelion_core.settings import BUNDLED, DEFAULT_LIMIT, Settings
 from hegelion_core.workspace import RunFolder, Workspace
 
@@ -145,7 +146,7 @@ def reread(folder: RunFolder) -> tuple[Settings, Kind]:
     kind = folder.id.split("-", 2)[-1].rpartition("-")[0]
     try:
         if kind in _RELEVANT:
-            return Settings.model_validate_json(folder.settings.read_bytes()), kind
+            return Settings.model_validate_json(read_regular(folder.settings)), kind
     except (OSError, ValidationError):
         pass
     raise UserError(

@@ -18,6 +18,7 @@ from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.event_log import replay
 from hegelion_core.presence import core_of, is_free
 from hegelion_core.redaction import Redactor
+from hegelion_core.regular import read_regular
 from hegelion_core.run_state import RunState, generation_seconds
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.wire import read_pointer
@@ -175,7 +176,7 @@ def settings_of(run: RunFolder) -> dict[str, Setting]:
         UserError: the run's settings file cannot be read.
     """
     try:
-        tree = msgspec.json.decode(run.settings.read_bytes(), type=dict[str, dict[str, Setting]])
+        tree = msgspec.json.decode(read_regular(run.settings), type=dict[str, dict[str, Setting]])
     except (OSError, *UNREADABLE) as error:
         raise UserError(
             f"{run.settings}: cannot be read ({error}).", "The run's other files are as they were."
@@ -231,7 +232,7 @@ def check_removable(place: Workspace, run: RunFolder) -> None:
         hint = "Stop it first: hegelion-console stop."
         raise UserError(f"{run.id}: core {core} has it open.", hint, ExitCode.NOT_READY)
     with contextlib.suppress(OSError):
-        if left := guard.marked(run.mark.read_text("ascii", "replace")):
+        if left := guard.marked(read_regular(run.mark).decode("ascii", "replace")):
             pids = ", ".join(str(process.pid) for process in left)
             hint = "They are ended within seconds; try again then. hegelion-console doctor --fix ends them at once."
             raise UserError(f"{run.id}: processes of it still run ({pids}).", hint, ExitCode.NOT_READY)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import read_regular
 
 Source = Literal["default", "file", "environment", "demo", "flag"]
 SETTINGS_FILE = "hegelion.toml"
@@ -25,7 +26,7 @@ def read_text(path: Path) -> str:
     if path.exists() and not path.is_file():
         raise UserError(f"{path.name}: is no regular file.", "Remove it, or make it one.", ExitCode.USAGE)
     try:
-        return path.read_bytes().decode("utf-8")
+        return read_regular(path).decode("utf-8")
     except FileNotFoundError:
         return ""
     except (OSError, UnicodeDecodeError) as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +11,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.redaction import MARK, Redactor
 
 Kind = Literal["text", "path", "whole number", "number", "yes or no", "choice", "list"]
 _KINDS: dict[str, Kind] = {"integer": "whole number", "number": "number", "boolean": "yes or no", "array": "list"}
@@ -121,5 +123,14 @@ def refusal(setting: Setting, value: object, needed: str = "", where: str = "") 
     """A value that is not valid: what is ``needed`` in its place, and what the setting means."""
     near = difflib.get_close_matches(str(value), setting.wanted.choices, n=1)
     hint = f"Did you mean {near[0]!r}?" if near else f"It means: {setting.meaning}."
-    message = f"{where}{setting.name} must be {needed or setting.words}, not {repr(value)[:80]}."
+    message = f"{where}{setting.name} must be {needed or setting.words}, not {_shown(value)}."
     return UserError(message, hint, ExitCode.USAGE)
+
+
+def _shown(value: object) -> str:
+    """A value that is not valid, without credentials: one may stand in the wrong place."""
+    return Redactor({})(_USER.sub(f"{MARK}@", repr(value)))[:80]
+
+
+_USER = re.compile(r"(?:(?<=://).*|(?<![^\s'\"])[^\s'\"/]*:[^\s'\"/]*)@")
+"""What stands before the host in an address, whole or without its beginning."""

@@ -26,6 +26,7 @@ from pydantic import (
 
 from hegelion_core import setting_words
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.redaction import Redactor
 from hegelion_core.setting_sources import SETTINGS_FILE, Source, flatten, from_environment, parse, read_text
 from hegelion_core.setting_words import Setting
 
@@ -38,6 +39,12 @@ DEFAULT_LIMIT = 500
 Telling = Literal["off", "bell", "desktop", "both"]
 TeacherName = Literal["kimi-cli", "kimi-code", "kimi-legacy", "openai", "local"]
 URL_WORDS = "an address such as http://localhost:8080/v1"
+BASE_URL = "OPENAI_BASE_URL"
+"""The variable that holds the endpoint's address where ``teacher.url`` does not; it is never kept."""
+NO_CREDENTIALS = (
+    "an address without a password or key (a key goes into the variable that teacher.key_variable names, an address "
+    f"that needs a password into the variable {BASE_URL})"
+)
 MEMORY_WORDS = "GiB such as 12, or a share such as 75%"
 HOSTS_WORDS = "addresses with commas between them"
 
@@ -61,6 +68,9 @@ def _usable_url(value: str) -> str:
         usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         usable = False
+    # A run keeps its settings, and they are shown.
+    if "@" in value or Redactor({})(value) != value:
+        raise ValueError(NO_CREDENTIALS)
     if not usable:
         raise ValueError(URL_WORDS)
     return value

@@ -16,6 +16,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.fold import fold
+from hegelion_core.regular import read_regular
 from hegelion_core.run_state import RunState
 from hegelion_core.unreadable import UNREADABLE
 
@@ -55,7 +56,7 @@ def save(log: Path, state: RunState, offset: int, damaged: int) -> None:
 def load(log: Path) -> tuple[RunState, int, int]:
     """State, offset and damaged lines of the snapshot; those of an empty log where there is none that fits."""
     with contextlib.suppress(OSError, *UNREADABLE):
-        kept = msgspec.msgpack.decode(path_of(log).read_bytes(), type=Snapshot)
+        kept = msgspec.msgpack.decode(read_regular(path_of(log)), type=Snapshot)
         if kept.version == fingerprint() and kept.offset > 0 and _tail(log, kept.offset) == kept.tail:
             return kept.state, kept.offset, kept.damaged
     return fold(()), 0, 0

@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from hegelion_core import guard, workspace
+from hegelion_core.regular import read_regular
 
 ORPHAN_PATIENCE = guard.GRACE + 3.0
 """Seconds that a new core waits for the guard of a dead one before it ends the orphans itself."""
@@ -194,7 +195,7 @@ async def end_orphans(note: Path, say: Callable[[str], None]) -> None:
 def _left_mark(note: Path) -> str | None:
     """The mark of a core that could not take its note away."""
     try:
-        return note.read_text("ascii", "replace")
+        return read_regular(note).decode("ascii", "replace")
     except FileNotFoundError:
         return None
 

@@ -15,6 +15,7 @@ from typing import Literal
 import msgspec
 
 from hegelion_core.events import Stage
+from hegelion_core.regular import read_regular
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import Workspace
 
@@ -79,6 +80,6 @@ def socket_path(place: Workspace) -> Path:
 def read_pointer(place: Workspace) -> Pointer | None:
     """Where the running core says it is; a core that died may have left it."""
     try:
-        return msgspec.json.decode(place.core_pointer.read_bytes(), type=Pointer)
+        return msgspec.json.decode(read_regular(place.core_pointer), type=Pointer)
     except (OSError, *UNREADABLE):
         return None

@@ -187,16 +187,20 @@ def make_folder(path: Path) -> None:
 def open_own(path: Path, flags: int, *, make: bool = True) -> int:
     """Open a file that we write ourselves; it is made, if need be and unless ``make`` is off, for its owner alone.
 
-    Links are not followed: who planted one in a folder that someone else works in would choose what is written to. Nor
-    is a pipe waited for.
+    Links are not followed: who planted one in a folder that someone else works in would choose what is written to. A
+    file that has another name is one too: it would be changed there as well. Nor is a pipe waited for.
 
     Raises:
-        OSError: it cannot be opened, or is no regular file.
+        OSError: it cannot be opened, is no regular file, or is to be written and has another name.
     """
     fd = os.open(path, flags | (os.O_CREAT if make else 0) | os.O_NOFOLLOW | os.O_NONBLOCK, 0o600)
-    if not stat.S_ISREG(os.fstat(fd).st_mode):
+    found = os.fstat(fd)
+    if not stat.S_ISREG(found.st_mode):
         os.close(fd)
         raise OSError(errno.EINVAL, "is no regular file", str(path))
+    if found.st_nlink > 1 and flags & (os.O_WRONLY | os.O_RDWR):
+        os.close(fd)
+        raise OSError(errno.EMLINK, "is a hard link", str(path))
     os.set_blocking(fd, True)
     return fd
 

@@ -16,6 +16,7 @@ import click
 from hegelion_core.commands.options import CONTEXT, SET, TEACHER, WORKSPACE, flags_of, setting
 from hegelion_core.commands.streams import write_result
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.regular import open_regular
 
 if TYPE_CHECKING:
     from hegelion_core.commands.ask_face import TerminalFace
@@ -190,7 +191,7 @@ def _append(path: Path, entry: AgentEntry) -> None:
 
     try:
         torn = b""
-        with contextlib.suppress(FileNotFoundError), path.open("rb") as file:
+        with contextlib.suppress(FileNotFoundError), open_regular(path) as file:
             file.seek(0, os.SEEK_END)
             if file.tell():
                 file.seek(-1, os.SEEK_END)

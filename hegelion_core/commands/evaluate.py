@@ -13,6 +13,7 @@ from hegelion_core.commands.options import CONTEXT, DEMO, DRY_RUN, NEW, SET, WOR
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable, printable_json
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.regular import read_regular
 from hegelion_core.unreadable import UNREADABLE
 
 if TYPE_CHECKING:
@@ -106,7 +107,7 @@ def _print(state: RunState, *, as_json: bool) -> None:
         return
     path = Path(state.evaluation.path)
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
         found = msgspec.json.decode(content, type=Evaluation)
     except OSError as error:
         raise explain(error) from None

@@ -25,6 +25,7 @@ from hegelion_core.event_log import replay
 from hegelion_core.events import AnyEvent, RunEnded, Stage, StageFailed, encode
 from hegelion_core.generation.dialogue import plan_of
 from hegelion_core.library import open_core
+from hegelion_core.regular import read_regular
 from hegelion_core.run import find_run
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import ResolvedSettings
@@ -173,7 +174,7 @@ def _summarise(place: Workspace, resolved: ResolvedSettings, state: RunState, co
 def _example(path: Path) -> list[str]:
     """One prompt with both answers; the file may have been moved since."""
     try:
-        return example(msgspec.json.decode(path.read_bytes(), type=Evaluation))
+        return example(msgspec.json.decode(read_regular(path), type=Evaluation))
     except (OSError, *UNREADABLE):
         return []
 

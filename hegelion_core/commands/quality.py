@@ -15,6 +15,7 @@ from hegelion_core.commands.options import CONTEXT, DEMO, SET, WORKSPACE, flags_
 from hegelion_core.commands.streams import write, write_result
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import open_regular, refuse_to_replace
 
 if TYPE_CHECKING:
     from hegelion_core.generation.quality import Progress
@@ -141,11 +142,12 @@ def _refuse_card(target: Path, samples: Path, *, force: bool) -> None:
         raise UserError(
             f"{target.parent}: there is no such folder.", "Make it first, or " + hint.lower(), ExitCode.USAGE
         )
+    refuse_to_replace(target)
     if not target.exists():
         return
     if samples.exists() and target.samefile(samples):
         raise UserError(f"{target}: is the sample file itself.", hint, ExitCode.USAGE)
-    with target.open("rb") as file:
+    with open_regular(target) as file:
         ours = MARK.encode() in file.read(1 << 16)
     if not (ours or force):
         raise UserError(

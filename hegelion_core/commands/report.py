@@ -10,6 +10,7 @@ from hegelion_core.commands.options import CONTEXT, DEMO, WORKSPACE
 from hegelion_core.commands.streams import write_result
 from hegelion_core.commands.text import printable
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.regular import open_regular, refuse_to_replace
 from hegelion_core.runs import find
 from hegelion_core.workspace import RunFolder, Workspace
 
@@ -70,10 +71,11 @@ def _refuse(target: Path, *, force: bool) -> None:
         raise UserError(f"{target}: is a folder.", "Name the page's file, such as report.html in it.", ExitCode.USAGE)
     if not target.parent.is_dir():
         raise UserError(f"{target.parent}: there is no such folder.", "Make it first.", ExitCode.USAGE)
+    refuse_to_replace(target)
     if not target.exists() or force:
         return
     try:
-        with target.open("rb") as file:
+        with open_regular(target) as file:
             ours = MARK.encode() in file.read(1 << 12)
     except OSError as error:
         raise explain(error) from None

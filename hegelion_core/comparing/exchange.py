@@ -19,6 +19,7 @@ from msgspec.structs import replace
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import read_regular
 from hegelion_core.spool import LineReader
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder
@@ -177,7 +178,7 @@ def place(folder: Path, number: int) -> Path:
 def read_question(folder: Path, number: int) -> Question | None:
     """What is asked; none if that cannot be read (yet)."""
     try:
-        return msgspec.json.decode((place(folder, number) / QUESTION).read_bytes(), type=Question)
+        return msgspec.json.decode(read_regular(place(folder, number) / QUESTION), type=Question)
     except (OSError, *UNREADABLE):
         return None
 

@@ -11,6 +11,7 @@ import msgspec
 from hegelion_core.comparing import exchange
 from hegelion_core.comparing.exchange import Exchange, Exchanges, Failed, Progress, Question, Side
 from hegelion_core.evaluation.summary import Evaluation, GivenAnswer, PromptResult
+from hegelion_core.regular import read_regular
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import RunFolder
 
@@ -65,7 +66,7 @@ class Rows:
             if (seen := (status.st_mtime_ns, status.st_ino)) == self._seen:
                 return False
             self._seen = seen
-            self.evaluation = msgspec.json.decode(self._path.read_bytes(), type=Evaluation)
+            self.evaluation = msgspec.json.decode(read_regular(self._path), type=Evaluation)
         except (OSError, *UNREADABLE):
             return False  # there is none, or one of another version
         return True

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.models import templates
 
 Message = dict[str, str]
 
@@ -56,9 +57,8 @@ def load_tokenizer(folder: Path) -> ChatTokenizer:
     try:
         tokenizer: ChatTokenizer = load(folder)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, ImportError) as error:
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:200]
         raise UserError(
-            f"{folder}: the tokenizer cannot be loaded ({reason}).",
+            f"{folder}: the tokenizer cannot be loaded ({_first_line(error)}).",
             "Check tokenizer.json and tokenizer_config.json there, or name another student with --student.",
             ExitCode.NOT_READY,
         ) from None
@@ -141,10 +141,9 @@ class ChatTemplate:
 
         messages = [{"role": "system", "content": _SYSTEM}, {"role": "user", "content": _QUESTION}]
         try:
-            rendered = self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+            return _SYSTEM in self._render(messages, add_generation_prompt=True)
         except TemplateError:  # some templates refuse a system message
             return False
-        return _SYSTEM in rendered
 
     def _begin_that_encoding_adds(self, prompt: str) -> str:
         """The begin token, where encoding would add it but the template does not write it."""
@@ -158,8 +157,33 @@ class ChatTemplate:
         from jinja2.exceptions import TemplateError
 
         try:
-            return self._tokenizer.apply_chat_template(
-                messages, tokenize=False, add_generation_prompt=add_generation_prompt
-            )
+            return self._render(messages, add_generation_prompt=add_generation_prompt)
         except TemplateError as error:
-            raise unusable(self._student, f"fails ({error})") from None
+            raise unusable(self._student, f"fails ({_first_line(error)})") from None
+
+    def _render(self, messages: Sequence[Message], *, add_generation_prompt: bool) -> str:
+        """What the template makes of messages.
+
+        Raises:
+            UserError: it takes too much, or fails like any program.
+            TemplateError: it refuses the messages.
+        """
+        from jinja2.exceptions import TemplateError
+
+        given = sum(len(message["content"]) for message in messages)
+        try:
+            with templates.bounded():
+                rendered = self._tokenizer.apply_chat_template(
+                    messages, tokenize=False, add_generation_prompt=add_generation_prompt
+                )
+            return templates.refuse_flood(rendered, given)
+        except templates.TooCostly as error:
+            raise unusable(self._student, str(error)) from None
+        except TemplateError:
+            raise
+        except Exception as error:
+            raise unusable(self._student, f"fails ({type(error).__name__}: {_first_line(error)})") from None
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

@@ -21,6 +21,7 @@ from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.sample_rows import THROUGH, bounded_lines, open_samples
+from hegelion_core.regular import read_regular
 from hegelion_core.spill import SeenKeys
 
 Progress = Callable[[int, int], None]
@@ -197,7 +198,7 @@ _FORM = b"2"
 
 def _key(source: Path, format_: ChatFormat) -> str:
     decisions = decisions_path(source)
-    decided = decisions.read_bytes() if decisions.is_file() else b""
+    decided = read_regular(decisions) if decisions.is_file() else b""
     made_by = (format_.fingerprint().encode(), contract.fingerprint().encode())
     parts = (_FORM, str(source.resolve()).encode(), decided, *made_by)
     return hashlib.blake2b(b"\0".join(parts), digest_size=16).hexdigest()

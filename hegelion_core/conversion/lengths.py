@@ -11,6 +11,7 @@ import msgspec
 
 from hegelion_core.conversion.chat_template import ChatTokenizer
 from hegelion_core.conversion.rendering import TrainingRow
+from hegelion_core.regular import open_regular
 
 NAMED = 3
 """Rows that are named of each kind."""
@@ -70,7 +71,7 @@ def too_long(path: Path, tokenizer: ChatTokenizer, limit: int) -> TooLong:
         limit: tokens that a row may have (``training.max_seq_length``).
     """
     decode = msgspec.json.Decoder(TrainingRow).decode
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         long = ((number, line) for number, line in enumerate(file, start=1) if len(line) > limit * BYTES)
         lengths = {
             number: len(tokenizer.encode(decode(line).text, add_special_tokens=False))

@@ -15,6 +15,7 @@ from hegelion_core.conversion.rows import Tally
 from hegelion_core.dialectic import contract
 from hegelion_core.events import RowsConverted
 from hegelion_core.generation.decisions import decisions_path
+from hegelion_core.regular import read_regular
 from hegelion_core.settings import Settings
 from hegelion_core.unreadable import UNREADABLE
 
@@ -53,7 +54,7 @@ def note(target: Path, made_of: str, tally: Tally) -> None:
 def recall(source: Path, target: Path, settings: Settings) -> RowsConverted | None:
     """What a conversion of ``source`` into ``target`` would report, if it would change nothing; otherwise nothing."""
     try:
-        made = msgspec.json.decode(_note(target).read_bytes(), type=_Made)
+        made = msgspec.json.decode(read_regular(_note(target)), type=_Made)
         if made.digest != workspace.sha256(target) or made.key != key_of(source, settings):
             return None
     except (OSError, *UNREADABLE):

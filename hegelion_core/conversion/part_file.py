@@ -19,6 +19,7 @@ import msgspec
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.sample_rows import bounded_lines
+from hegelion_core.regular import open_regular, refuse_to_replace
 from hegelion_core.unreadable import UNREADABLE
 
 SAVE_EVERY = 0.5
@@ -79,6 +80,7 @@ class PartFile:
         """
         try:
             workspace.make_folder(target.parent)
+            refuse_to_replace(target)
             if target.is_dir():
                 raise IsADirectoryError(errno.EISDIR, "is a folder")
             part = cls(target)
@@ -94,7 +96,7 @@ class PartFile:
 
     def marks(self) -> Iterator[Mark]:
         """The journal as far as it is whole, one after the other: it grows with the rows."""
-        with contextlib.suppress(*UNREADABLE, FileNotFoundError), self._journal.open("rb") as file:
+        with contextlib.suppress(*UNREADABLE, FileNotFoundError), open_regular(self._journal) as file:
             for line, _ in bounded_lines(file):
                 if not line.endswith(b"\n"):
                     break
@@ -162,6 +164,7 @@ def _cannot_write(target: Path, error: OSError) -> UserError:
         "Free some disk space and run the same command again."
         if full
         else "Give an output file in a folder that you may write to.",
+        ExitCode.USAGE if error.errno == errno.EISDIR else ExitCode.FAILED,
     )
 
 

@@ -28,6 +28,7 @@ from hegelion_core.conversion.splice import SplicedPrompt, literals
 from hegelion_core.dialectic.contract import Accepted
 from hegelion_core.dialectic.parsing import ParsedOutput, parse_output, render_output
 from hegelion_core.dialectic.sample import Sample, SampleTrace
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 
@@ -161,7 +162,7 @@ def student_format(tokenizer: ChatTokenizer, student: str) -> ChatFormat:
 
 def looks_like_rows(path: Path) -> bool:
     """Whether the first line of a file is a training row."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         try:
             _row_decoder.decode(file.readline(8 << 20))
         except UNREADABLE:

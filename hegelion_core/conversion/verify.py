@@ -13,6 +13,8 @@ from hegelion_core.conversion.markers import is_marker
 from hegelion_core.conversion.rendering import ChatFormat, TrainingRow
 from hegelion_core.dialectic.parsing import SECTIONS, SampleFault, parse_output
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.models import templates
+from hegelion_core.regular import open_regular
 
 NAMED = 3
 """Rows that an error names."""
@@ -50,7 +52,7 @@ class Verifier:
         found: dict[str, _Found] = {}
         size, done, number = path.stat().st_size, 0, 0
         decoder = msgspec.json.Decoder(TrainingRow)
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(file, start=1):
                 done += len(line)
                 if fault := self.fault(decoder.decode(line)):
@@ -111,7 +113,10 @@ def check_rendering(tokenizer: ChatTokenizer, student: str, messages: list[dict[
     if meant is None:
         return
     try:
-        rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+        with templates.bounded():
+            rendered = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=False)
+    except templates.TooCostly as error:
+        raise _unfit(student, str(error)) from None
     except TemplateError as error:
         raise _unfit(student, f"fails ({error})") from None
     if lost := [part for part in (*SECTIONS, "answer") if getattr(meant, part) not in rendered]:

@@ -25,6 +25,7 @@ from hegelion_core import workspace
 from hegelion_core.data_sets.rows import ROWS, Row
 from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.generation.sample_rows import THROUGH
+from hegelion_core.regular import open_regular, refuse_to_replace
 from hegelion_core.spill import HELD, SeenKeys
 from hegelion_core.unreadable import UNREADABLE
 
@@ -84,11 +85,12 @@ class Target:
         """Raise if a file that would be replaced is someone else's.
 
         Raises:
-            UserError: it is the input, a folder, or (without ``force``) no data set of ours.
+            UserError: it is the input, a folder or device, or (without ``force``) no data set of ours.
         """
         for path in self.paths.values():
             if path.is_dir():
                 raise UserError(f"{path}: is a folder.", "Name a file, such as data.jsonl in it.", ExitCode.USAGE)
+            refuse_to_replace(path)
             if not path.exists():
                 continue
             if source.exists() and path.samefile(source):
@@ -253,7 +255,7 @@ def _write_parquet(path: Path, rows: Iterator[bytes], kind: type[msgspec.Struct]
 
 def _is_ours(path: Path) -> bool:
     """Whether a file begins with a row that we would write just so, or has the schema of our rows."""
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.read(4) == b"PAR1":
             return _has_our_schema(path)
         file.seek(0)

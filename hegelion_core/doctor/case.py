@@ -14,6 +14,7 @@ from pydantic import ValidationError
 from hegelion_core.again import typed
 from hegelion_core.event_log import restore
 from hegelion_core.presence import answers
+from hegelion_core.regular import read_regular
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings, resolve
 from hegelion_core.wire import read_pointer
@@ -72,6 +73,6 @@ def settings_of(place: Workspace, state: RunState) -> Settings:
         UserError: those are not valid either.
     """
     try:
-        return Settings.model_validate_json(RunFolder(Path(state.folder)).settings.read_bytes())
+        return Settings.model_validate_json(read_regular(RunFolder(Path(state.folder)).settings))
     except (OSError, ValidationError):
         return resolve(place.root, {}, demo=place.demo).settings

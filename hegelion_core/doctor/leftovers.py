@@ -11,6 +11,7 @@ from hegelion_core import guard, workspace
 from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Finding, Remedy, Say
 from hegelion_core.presence import is_free
+from hegelion_core.regular import open_regular, read_regular
 from hegelion_core.wire import socket_path
 from hegelion_core.workspace import Workspace
 
@@ -145,7 +146,7 @@ def _folders(case: Case) -> Iterator[Path]:
 
 def _is_torn(path: Path) -> bool:
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             if not file.seekable() or not file.seek(0, os.SEEK_END):
                 return False
             file.seek(-1, os.SEEK_END)
@@ -156,7 +157,7 @@ def _is_torn(path: Path) -> bool:
 
 def _read(path: Path) -> str:
     try:
-        return path.read_text("ascii")
+        return read_regular(path).decode("ascii")
     except (OSError, UnicodeDecodeError):
         return ""
 

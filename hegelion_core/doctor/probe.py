@@ -22,6 +22,7 @@ import msgspec
 from hegelion_core.doctor.probing import Job, Probed, RemedyName
 from hegelion_core.errors import UserError
 from hegelion_core.models import blas, bundled, loading
+from hegelion_core.regular import read_regular
 from hegelion_core.settings import BUNDLED, Settings
 from hegelion_core.supervisor import Supervisor
 from hegelion_core.teachers import canary, kimi_program, openai_endpoint
@@ -74,7 +75,7 @@ def olmo(spec: str, models: Path) -> Probed:
     """``ai2-olmo`` is wanted by mlx-lm for students of the first OLMo kind, and for no other."""
     try:
         folder = loading.find(spec, models)
-        config: object = json.loads((folder / "config.json").read_bytes()) if folder is not None else {}
+        config: object = json.loads(read_regular(folder / "config.json")) if folder is not None else {}
     except (UserError, OSError, ValueError, RecursionError):
         config = {}
     if isinstance(config, dict) and config.get("model_type") == "olmo":

@@ -16,6 +16,7 @@ from hegelion_core.doctor import remedies
 from hegelion_core.doctor.case import Case
 from hegelion_core.doctor.finding import Finding, from_check
 from hegelion_core.pressure import read_pressure
+from hegelion_core.regular import open_regular
 from hegelion_core.settings import BUNDLED, DEFAULT_LIMIT
 
 
@@ -112,5 +113,5 @@ def _lines(path: Path) -> int:
     """Line ends in a regular file, as ``wc -l`` counts them."""
     if not stat.S_ISREG(path.stat().st_mode):
         return 0
-    with open(path, "rb") as file:
+    with open_regular(path) as file:
         return sum(block.count(b"\n") for block in iter(lambda: file.read(1 << 20), b""))

@@ -25,6 +25,7 @@ from hegelion_core.events import EvaluationProgressed, NoticePosted
 from hegelion_core.generation.sources import evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
 from hegelion_core.models.loading import LoadedModel, apply_adapter, check_adapter, find, load, locate
+from hegelion_core.regular import read_regular
 from hegelion_core.training.batching import EncodedRows, Row, encode_rows, encoder, read_rows, split_rows
 from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.unreadable import UNREADABLE
@@ -177,7 +178,7 @@ def _is_model(name: str, folder: Path, models: Path) -> bool:
 
 def _trained_on(adapter: Path) -> str:
     try:
-        config = msgspec.json.decode((adapter / "adapter_config.json").read_bytes(), type=dict[str, object])
+        config = msgspec.json.decode(read_regular(adapter / "adapter_config.json"), type=dict[str, object])
     except (OSError, *UNREADABLE):
         return ""
     return str(config.get("model") or "")
@@ -209,7 +210,7 @@ def _base(examination: Examination, loaded: LoadedModel, key: str) -> Side | Non
 
 def _read_partial(path: Path) -> _Partial | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=_Partial)
+        return msgspec.json.decode(read_regular(path), type=_Partial)
     except (OSError, *UNREADABLE):
         return None  # none, or damaged: the base is evaluated again
 

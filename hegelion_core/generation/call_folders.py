@@ -18,6 +18,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core import workspace
+from hegelion_core.regular import open_regular, read_regular
 from hegelion_core.teachers.teacher import ERR, OUT, REQUEST, Call
 from hegelion_core.unreadable import UNREADABLE
 
@@ -61,14 +62,14 @@ class CallFolders:
         for folder in sorted(self._root.iterdir()) if self._root.exists() else ():
             call: Call | None = None
             with contextlib.suppress(OSError, *UNREADABLE):
-                call = msgspec.json.decode((folder / REQUEST).read_bytes(), type=Call)
+                call = msgspec.json.decode(read_regular(folder / REQUEST), type=Call)
             # Calls name files and folders: one that is not named for its folder is none of ours.
             yield folder, call if call is not None and call.call_id == folder.name else None
 
     def said(self, folder: Path) -> str:
         """The beginning of what a call wrote, fit to be kept."""
         try:
-            with open(folder / OUT, "rb") as file:
+            with open_regular(folder / OUT) as file:
                 return self._redact(file.read(_KEPT).decode("utf-8", "replace"))
         except OSError:
             return ""

@@ -25,6 +25,7 @@ from hegelion_core.generation.decisions import Action, Decision, Text
 from hegelion_core.generation.sample_rows import MAX_LINE, read_row
 from hegelion_core.generation.store import Rejected, SampleStore
 from hegelion_core.generation.verdicts import digest
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 View = Literal["samples", "attempts"]
@@ -177,7 +178,7 @@ class Catalogue:
         if start >= total:
             yield total, found
             return
-        with open(shelf.path, "rb") as file:
+        with open_regular(shelf.path) as file:
             for index in range(start, total):
                 with contextlib.suppress(IndexError):  # the file was replaced meanwhile
                     if _matches(shelf, index, _line(file, shelf, index), pattern, states):
@@ -192,7 +193,7 @@ class Catalogue:
     def line(self, view: View, index: int, limit: int = MAX_LINE) -> bytes:
         """A row's line, cut after ``limit`` bytes; empty if it is not there any more."""
         shelf = self.shelves[view]
-        with contextlib.suppress(OSError, IndexError), open(shelf.path, "rb") as file:
+        with contextlib.suppress(OSError, IndexError), open_regular(shelf.path) as file:
             return _line(file, shelf, index, limit)
         return b""
 
@@ -226,7 +227,7 @@ class Catalogue:
         beside = target.with_name(f".{target.name}.tmp")
         count = 0
         try:
-            with open(shelf.path, "rb") as source, open(beside, "wb") as file:
+            with open_regular(shelf.path) as source, open(beside, "wb") as file:
                 for index in rows:
                     line = _line(source, shelf, index).strip()
                     file.write((self._decided(line) if view == "samples" else line) + b"\n")
@@ -329,7 +330,7 @@ class Attempts:
             self._offsets, self._end, self._inode = array("Q"), 0, status.st_ino
         if status.st_size == self._end:
             return
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             file.seek(self._end)
             for line in file:
                 if not line.endswith(b"\n"):

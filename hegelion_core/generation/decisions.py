@@ -20,6 +20,7 @@ from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation import verdicts
 from hegelion_core.generation.sample_rows import read_row
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 Action = Literal["accept", "reject", "edit", "undo"]
@@ -170,7 +171,7 @@ class Decisions:
             before = self._forget(status.st_ino)
         if status.st_size == self._offset:
             return before
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             file.seek(self._offset)
             for line in file:
                 if not line.endswith(b"\n"):

@@ -14,6 +14,7 @@ import msgspec
 
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.generation.sample_rows import THROUGH, bounded_lines
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 SUFFIXES = (".json", ".jsonl", ".ndjson")
@@ -43,7 +44,7 @@ class JsonRows:
             UserError: a line is no JSON object; it names file and line.
         """
         for path in self._paths:
-            with path.open("rb", THROUGH) as file:
+            with open_regular(path, THROUGH) as file:
                 yield from _document(path, file) if _is_document(path, file) else _lines(path, file)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 COLUMNS = ("prompt", "instruction", "query", "text")
@@ -38,7 +39,7 @@ def read_prompt_file(path: Path) -> Iterator[SourcePrompt]:
         raise UserError(f"{path}: is no regular file.", "Write the prompts into a file first.", ExitCode.USAGE)
     parse = _json_prompt if path.suffix.lower() in (".jsonl", ".ndjson") else _text_prompt
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(file, start=1):
                 content = line.removeprefix(_BOM) if number == 1 else line
                 if content.strip() and (text := parse(content.strip(), f"{path}, line {number}")):

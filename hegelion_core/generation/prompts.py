@@ -7,6 +7,7 @@ from pathlib import Path
 import msgspec
 
 from hegelion_core.errors import UserError
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.workspace import make_folder, replace
 
@@ -31,7 +32,7 @@ def read_prompts(path: Path) -> list[Prompt]:
     """
     decoder = msgspec.json.Decoder(Prompt)
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             return [decoder.decode(line) for line in file]
     except UNREADABLE as error:
         hint = "Start the run afresh with --new: what was accepted is moved into its folder."

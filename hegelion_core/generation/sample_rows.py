@@ -14,6 +14,7 @@ from hegelion_core.dialectic.contract import read_sample
 from hegelion_core.dialectic.parsing import SampleFault
 from hegelion_core.dialectic.sample import Sample
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 MAX_LINE = 8 << 20
@@ -92,7 +93,7 @@ def open_samples(path: Path, buffering: int = -1) -> Iterator[BinaryIO]:
         if not stat.S_ISREG(status.st_mode):  # opening a pipe would wait for a writer
             what = "is a folder" if stat.S_ISDIR(status.st_mode) else "is no regular file"
             raise UserError(f"{path}: {what}.", "Give the sample file itself.", ExitCode.USAGE)
-        file = path.open("rb", buffering)
+        file = open_regular(path, buffering)
     except FileNotFoundError:
         raise UserError(
             f"{path}: there is no such sample file.",

@@ -30,6 +30,7 @@ from hegelion_core.generation.decisions import Decisions, read_undecided
 from hegelion_core.generation.sample_rows import MAX_LINE
 from hegelion_core.generation.tally import State, Tally
 from hegelion_core.generation.verdicts import UNUSABLE, Verdict
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 Outcome = Literal["accepted", "duplicate", "full"]
@@ -123,7 +124,7 @@ class SampleStore:
         Raises:
             OSError: the file cannot be read.
         """
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             file.seek(self.offset(index))
             return file.readline(MAX_LINE)
 
@@ -169,7 +170,7 @@ class SampleStore:
         self._size = status.st_size
         if status.st_size == self._offset:
             return
-        with open(self.path, "rb") as file:
+        with open_regular(self.path) as file:
             known = verdicts.load(self._cache) if anew else {}
             found: dict[bytes, Verdict] = {}
             file.seek(self._offset)
@@ -307,7 +308,7 @@ class _Kind(msgspec.Struct, frozen=True):
 def _torn(path: Path) -> bytes:
     """A last line that has no end and is the beginning of an object; empty where there is none."""
     try:
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             tail = _tail(file)
     except FileNotFoundError:
         return b""
@@ -354,7 +355,7 @@ def _count_rejected(path: Path) -> int:
     count = 0
     decoder = msgspec.json.Decoder(_Kind)
     if path.is_file():
-        with open(path, "rb") as file:
+        with open_regular(path) as file:
             for line in file:
                 try:
                     count += decoder.decode(line).kind == "rejected"
@@ -365,7 +366,7 @@ def _count_rejected(path: Path) -> int:
 
 def _contains(path: Path, text: bytes) -> bool:
     try:
-        with open(path, "rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        with open_regular(path) as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
             return content.find(text) >= 0
     except (FileNotFoundError, ValueError):  # mmap takes no empty file
         return False

@@ -19,6 +19,7 @@ import msgspec
 
 from hegelion_core import workspace
 from hegelion_core.dialectic.contract import fingerprint
+from hegelion_core.regular import open_regular, read_regular
 
 DIGEST = 16
 """Bytes of a line's hash."""
@@ -56,7 +57,7 @@ def cache_path(samples: Path) -> Path:
 def load(path: Path) -> dict[bytes, Verdict]:
     """The verdicts by ``digest``; empty where there are none, or of another contract. Torn records are left out."""
     try:
-        head, *records = path.read_bytes().split(b"\n")
+        head, *records = read_regular(path).split(b"\n")
     except OSError:
         return {}
     if head != _head():
@@ -99,7 +100,7 @@ _BLOCK = 4096
 
 def _records(path: Path) -> Iterator[tuple[bytes, bytes]]:
     """The records of a cache as they stand there, by ``digest``."""
-    with contextlib.suppress(OSError, ValueError), open(path, "rb") as file:  # not hexadecimal: damaged from here on
+    with contextlib.suppress(OSError, ValueError), open_regular(path) as file:  # not hexadecimal: damaged from here on
         if file.readline(len(_head()) + 2).rstrip(b"\n") == _head():
             while len(record := file.read(_RECORD + 1)) == _RECORD + 1:
                 yield bytes.fromhex(record[: 2 * DIGEST].decode("ascii")), record[2 * DIGEST : _RECORD]
@@ -120,7 +121,7 @@ def add(path: Path, name: bytes, verdict: Verdict) -> None:
 def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
     """Append verdicts; a cache of another contract is left as it is."""
     try:
-        fd = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW)
+        fd = workspace.open_own(path, os.O_WRONLY | os.O_APPEND, make=False)
     except FileNotFoundError:
         save(path, found)
         return
@@ -133,7 +134,7 @@ def add_all(path: Path, found: Sequence[tuple[bytes, Verdict]]) -> None:
 
 def is_there(path: Path) -> bool:
     """Whether a cache of this contract lies there, whole or not."""
-    with contextlib.suppress(OSError), open(path, "rb") as file:
+    with contextlib.suppress(OSError), open_regular(path) as file:
         return file.readline(len(_head()) + 2).rstrip(b"\n") == _head()
     return False
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hegelion_core import workspace
+from hegelion_core.regular import read_regular
 
 if TYPE_CHECKING:
     import mlx.core as mx
@@ -97,7 +98,7 @@ def unpermute(rows: mx.array, heads: int) -> mx.array:
 
 def _is_made(folder: Path) -> bool:
     try:
-        config: object = json.loads((folder / "config.json").read_bytes())
+        config: object = json.loads(read_regular(folder / "config.json"))
     except (OSError, ValueError, RecursionError):
         return False
     return isinstance(config, dict) and config.get("hegelion_recipe") == RECIPE

@@ -25,6 +25,7 @@ from hegelion_core.fold import apply
 from hegelion_core.generation.sample_figures import output_parts
 from hegelion_core.generation.store import SampleStore
 from hegelion_core.redaction import Redactor
+from hegelion_core.regular import read_regular
 from hegelion_core.report.model import Example, History, Report, Setting
 from hegelion_core.run_state import RunState, generation_seconds
 from hegelion_core.unreadable import UNREADABLE
@@ -128,7 +129,7 @@ def _example(store: SampleStore, index: int) -> Example:
 
 def _evaluation(path: Path) -> Evaluation | None:
     try:
-        return msgspec.json.decode(path.read_bytes(), type=Evaluation)
+        return msgspec.json.decode(read_regular(path), type=Evaluation)
     except (OSError, *UNREADABLE):
         return None
 
@@ -137,7 +138,7 @@ def _settings(path: Path, shown: Callable[[str], str]) -> Iterator[Setting]:
     from hegelion_core.settings import Settings  # pydantic: slow to import
 
     try:
-        tree = json.loads(path.read_bytes())
+        tree = json.loads(read_regular(path))
     except (OSError, ValueError, RecursionError):
         return
     usual = Settings().model_dump(mode="json")

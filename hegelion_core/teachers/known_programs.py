@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 
+from hegelion_core.regular import read_regular
 from hegelion_core.teachers.kimi_output import Dialect
 from hegelion_core.teachers.which_kimi import Kimi
 from hegelion_core.unreadable import UNREADABLE
@@ -74,7 +75,7 @@ class KnownPrograms:
 
     def _read(self) -> _Known:
         try:
-            return msgspec.json.decode(self._path.read_bytes(), type=_Known)
+            return msgspec.json.decode(read_regular(self._path), type=_Known)
         except (OSError, *UNREADABLE):
             return _Known()
 

@@ -21,7 +21,7 @@ from hegelion_core import workspace
 from hegelion_core.dialectic import turns
 from hegelion_core.errors import ExitCode, UserError
 from hegelion_core.events import TeacherReady
-from hegelion_core.models import blas, loading
+from hegelion_core.models import blas, loading, templates
 from hegelion_core.teachers.teacher import GROWING, REQUEST, Call
 from hegelion_core.unreadable import UNREADABLE
 from hegelion_core.worker import Worker, main
@@ -249,9 +249,12 @@ def _check_template(loaded: loading.LoadedModel) -> None:
     probe = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Why?"}]
     try:
         if loaded.tokenizer.has_chat_template:
-            loaded.tokenizer.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
+            with templates.bounded():
+                loaded.tokenizer.apply_chat_template(probe, add_generation_prompt=True, tokenize=False)
             return
         fault = "this model has no chat template."
+    except templates.TooCostly as error:
+        fault = f"this model's chat template {error}."
     except TemplateError as error:
         fault = f"this model's chat template takes no system text ({error})."
     raise UserError(f"{loaded.folder}: {fault}", "Choose a model that follows instructions.", ExitCode.USAGE)

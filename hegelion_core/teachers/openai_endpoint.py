@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
-from hegelion_core.settings import TeacherSettings
+from hegelion_core.settings import BASE_URL, TeacherSettings
 from hegelion_core.teachers.teacher import TeacherFault
 
 NO_KEY = "none"
@@ -35,7 +35,7 @@ def find_endpoint(settings: TeacherSettings, environment: Mapping[str, str]) -> 
     Raises:
         TeacherFault: no url that can be asked, no key where one is needed, or one that would travel in the open.
     """
-    url = (settings.url or environment.get("OPENAI_BASE_URL") or "").strip() or None
+    url = (settings.url or environment.get(BASE_URL) or "").strip() or None
     parts = urlsplit("https:") if url is None else _parts(url)
     local = url is not None and is_local(parts.hostname or "")
     key = environment.get(settings.key_variable, "").strip()

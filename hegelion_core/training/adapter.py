@@ -10,6 +10,7 @@ import mlx.core as mx
 
 from hegelion_core import workspace
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import read_regular
 from hegelion_core.training.lora import LoraShape, Weights
 
 WEIGHTS = "adapters.safetensors"
@@ -31,7 +32,7 @@ def write_adapter(folder: Path, weights: Weights, shape: LoraShape, base_model: 
     path = folder / CONFIG
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if path.exists() and path.read_bytes() != content:
+        if path.exists() and read_regular(path) != content:
             path.unlink()
         save_arrays(folder / WEIGHTS, weights)
         workspace.link(folder / LINK, WEIGHTS)

@@ -17,6 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import open_regular
 from hegelion_core.unreadable import UNREADABLE
 
 Ints: TypeAlias = npt.NDArray[np.int32]
@@ -56,7 +57,7 @@ def read_rows(path: Path) -> list[Row]:
     rows: list[Row] = []
     decoder = msgspec.json.Decoder(_Line)
     try:
-        with path.open("rb") as file:
+        with open_regular(path) as file:
             for number, line in enumerate(file, start=1):
                 if content := line.removeprefix(b"\xef\xbb\xbf").strip():
                     rows.append(_row(content, decoder, path, number))

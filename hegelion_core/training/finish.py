@@ -9,6 +9,7 @@ import mlx.core as mx
 
 from hegelion_core import events, workspace
 from hegelion_core.errors import ExitCode, UserError, explain
+from hegelion_core.regular import read_regular
 from hegelion_core.training.adapter import CONFIG, LINK, WEIGHTS, adapter_config, write_adapter
 from hegelion_core.training.batching import Row, TokenRow
 from hegelion_core.training.loop import NotFinite, Training
@@ -73,7 +74,7 @@ def announce_replacement(folder: Path, run: RunFolder) -> str:
     if not (folder / WEIGHTS).is_file():
         return ""
     try:
-        config = json.loads((folder / CONFIG).read_bytes())
+        config = json.loads(read_regular(folder / CONFIG))
         whose = f"of {config['model']}, rank {config['lora_parameters']['rank']}"
     except (OSError, ValueError, RecursionError, KeyError, TypeError):
         whose = "without a readable config"
@@ -125,7 +126,7 @@ def explain_not_finite(
 def _holds(folder: Path, weights: Weights, config: bytes) -> bool:
     """Whether the adapter is written already, as after a kill in the last moment."""
     try:
-        if (folder / CONFIG).read_bytes() != config:
+        if read_regular(folder / CONFIG) != config:
             return False
         found = mx.load(str(folder / WEIGHTS))
     except (OSError, RuntimeError):

@@ -29,6 +29,7 @@ ENVIRONMENT = {
 IN_ADDRESS = "zq8-in-an-address-4718"
 KIMI = ("--teacher", "kimi-cli")
 SECRETS = (*(value for value in ENVIRONMENT.values() if value.startswith("zq")), IN_ADDRESS)
+ENVIRONMENT["OPENAI_BASE_URL"] = f"https://somebody:{IN_ADDRESS}@127.0.0.1:9/v1"
 
 
 @pytest.fixture
@@ -36,7 +37,6 @@ def console(tmp_path: Path) -> Iterator[Console]:
     """A workspace whose user has credentials, and lets everyone write everywhere."""
     made = Console(tmp_path)
     made.environment |= ENVIRONMENT | {"KIMI_FAKE_SCRIPT": str(tmp_path / "script")}
-    (tmp_path / "hegelion.toml").write_text(f'[teacher]\nurl = "https://somebody:{IN_ADDRESS}@127.0.0.1:9/v1"\n')
     (tmp_path / "script").write_text("tells_and_fails\ntells\n")
     before = os.umask(0)
     yield made
@@ -59,7 +59,7 @@ def test_credentials_go_nowhere_and_files_are_their_owners(console: Console, tmp
         "runs": ("runs", "--json"),
         "run": ("runs", "show", console.run_folder.name, "--json"),
         "report": ("report", "--output", "report.html"),
-        "doctor": ("doctor", "--json", *student),
+        "doctor": ("doctor", "--json", *student, "--teacher", "openai"),
         "quality": ("quality", "--json"),
         "data set": ("dataset", "--json", str(console.samples), "set.jsonl", "--format", "messages"),
         "question": ("ask", "Should it be told?", "--json", *KIMI),
@@ -92,13 +92,10 @@ def _command_lines(console: Console) -> Iterator[str]:
 
 
 def _leaks(folder: Path) -> Iterator[tuple[Path, str]]:
-    """Files in which a credential stands, in any spelling; a run's settings hold the address as it was written."""
-    kept = ("hegelion.toml", "settings.json")
+    """Files in which a credential stands, in any spelling."""
     for path in folder.rglob("*"):
         content = path.read_bytes().decode("utf-8", "replace") if path.is_file() and not path.is_symlink() else ""
         for secret in SECRETS:
-            if secret == IN_ADDRESS and (path.name in kept or path.name.endswith(".job.json")):
-                continue
             if secret in content or secret.replace("\\", "\\\\").replace('"', '\\"') in content:
                 yield path.relative_to(folder), secret
 

@@ -23,12 +23,11 @@ from hegelion_core.generation.store import Rejected
 from hegelion_core.run_state import RunState
 from hegelion_core.settings import Settings
 from hegelion_core.workspace import RunFolder
-from tests.fakes import training_runs
 from tests.fakes.fault_audit import check_answers, read_rejected
 from tests.fakes.fault_run import Stop
 from tests.fakes.fault_server import ANSWERS
-from tests.faults.place import Place
 from tests.faults.runs import CaseRun
+from tests.faults.trained import training_faults
 
 QUIET = 15.0
 """Seconds in which the last process must be gone."""
@@ -53,7 +52,7 @@ def audit(run: CaseRun) -> list[str]:
         _check_run(RunFolder(path), run, faults)
     match scene:
         case "train":
-            _check_training(run, faults)
+            faults += training_faults(place)
         case "stage":
             _check_rows(run, place.made[0], faults)
         case _:
@@ -109,8 +108,8 @@ def _with_orphans(run: CaseRun) -> list[Stop]:
 
     A core that is killed, or told twice to stop, leaves children that its guard ends: one may ask meanwhile.
     """
-    if any(strike.act == "jump" for strike in run.case.strikes):
-        return run.stops  # the core's clock was another than ours
+    if run.lost_power or any(strike.act == "jump" for strike in run.case.strikes):
+        return run.stops  # an opening went with the power, or the core's clock was another than ours
     logs = (event for folder in run.place.runs.iterdir() for event in EventReader(RunFolder(folder).events).read())
     opened = sorted(event.at for event in logs if isinstance(event, RunOpened))
     return [replace(stop, at=min((at for at in opened if at > stop.at), default=stop.at)) for stop in run.stops]
@@ -165,32 +164,6 @@ def _check_rows(run: CaseRun, rows: Path, faults: list[str]) -> None:
             faults.append("the rows are not those of an undisturbed conversion")
     except Exception as error:
         faults.append(f"the samples cannot be converted: {error}")
-
-
-def _check_training(run: CaseRun, faults: list[str]) -> None:
-    """Everything that it made is what the undisturbed training made, to the byte.
-
-    A trainer that is asked to stop saves where it is: so the checkpoint before the last may be of another step.
-    """
-    expected, left = run.place.stock.training, training_left(run.place)
-    steps = [{name.partition("/")[0] for name in made if name.startswith("step-")} for made in (expected, left)]
-    apart = steps[0] ^ steps[1]
-    names = sorted(
-        name
-        for name in expected.keys() | left.keys()
-        if expected.get(name) != left.get(name) and name.partition("/")[0] not in apart
-    )
-    if names:
-        faults.append(f"not those of the undisturbed training: {names}; strays: {left.get('strays')}")
-
-
-def training_left(place: Place) -> dict[str, object]:
-    """All that a training made, as far as it repeats; empty if it made nothing."""
-    try:
-        (folder,) = place.runs.iterdir()
-        return training_runs.left_behind(folder, place.adapter)
-    except (OSError, ValueError):
-        return {}
 
 
 def _check_processes(run: CaseRun, faults: list[str]) -> None:

@@ -32,6 +32,7 @@ class Bug:
 
 
 _WORKSPACE, _STORE = "hegelion_core/workspace.py", "hegelion_core/generation/store.py"
+_CHECKPOINT, _ADAPTER = "hegelion_core/training/checkpoint.py", "hegelion_core/training/adapter.py"
 BUGS = (
     Bug(
         "an append is not synced",
@@ -242,6 +243,105 @@ BUGS = (
                 "hegelion_core/training/metrics.py",
                 "            if metrics.step <= step:\n",
                 "            if metrics.step >= 0:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "an append that failed is not cut back",
+        ("write", "disk"),
+        ((_WORKSPACE, "                os.ftruncate(fd, size)", "                pass"),),
+    ),
+    Bug(
+        "a file that could not be put in place stays beside the other",
+        ("rename", "write", "train-rename"),
+        (
+            (
+                _WORKSPACE,
+                "        beside.replace(path)\n    finally:\n        beside.unlink(missing_ok=True)\n    if",
+                "        beside.replace(path)\n    finally:\n        pass\n    if",
+            ),
+        ),
+    ),
+    Bug(
+        "a stop of a training saves nothing",
+        ("train-stops",),
+        (
+            (
+                "hegelion_core/training/loop.py",
+                "                if self._around.stop_requested():\n                    self._save()\n",
+                "                if self._around.stop_requested():\n",
+            ),
+            (
+                "hegelion_core/training/loop.py",
+                "        except _StopAsked:\n            self._save()\n",
+                "        except _StopAsked:\n",
+            ),
+        ),
+    ),
+    Bug(
+        "a trainer is killed where it should be asked to stop",
+        ("train-stops",),
+        (
+            (
+                "hegelion_core/supervisor.py",
+                "        guard.signal_group(self.pid, signal.SIGTERM)\n        try:",
+                "        guard.signal_group(self.pid, signal.SIGKILL)\n        try:",
+            ),
+        ),
+    ),
+    Bug(
+        "a step's line that cannot be written is passed over",
+        ("train-write", "train-fsync", "train-disk"),
+        (
+            (
+                "hegelion_core/training/metrics.py",
+                "    except OSError as error:\n        raise UserError(",
+                "    except OSError as error:\n        return\n        raise UserError(",
+            ),
+        ),
+    ),
+    Bug(
+        "a checkpoint that could not be put in place is told as saved",
+        ("train-rename",),
+        (
+            (
+                _CHECKPOINT,
+                "        beside.rename(final)\n",
+                "        try:\n            beside.rename(final)\n        except OSError:\n            pass\n",
+            ),
+        ),
+    ),
+    Bug(
+        "a checkpoint that cannot be written is told as saved",
+        ("train-fsync", "train-write", "train-rename", "train-disk"),
+        (
+            (
+                _CHECKPOINT,
+                "    except OSError as error:\n        _remove(beside)\n",
+                "    except OSError as error:\n        _remove(beside)\n        return final\n",
+            ),
+        ),
+    ),
+    Bug(
+        "an adapter that cannot be written is told as done",
+        ("train-rename", "train-disk"),
+        (
+            (
+                _ADAPTER,
+                "    except OSError as error:\n        raise UserError(",
+                "    except OSError as error:\n        return\n        raise UserError(",
+            ),
+        ),
+    ),
+    Bug(
+        "weights are written in place",
+        ("train-disk",),
+        (
+            (_ADAPTER, '    beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")', "    beside = path"),
+            (
+                _ADAPTER,
+                "        beside.unlink(missing_ok=True)\n    workspace.sync",
+                "        pass\n    workspace.sync",
             ),
         ),
     ),

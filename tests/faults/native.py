@@ -15,10 +15,12 @@ import sys
 import tempfile
 from pathlib import Path
 
+from tests.faults import between
 from tests.faults.audit import audit
-from tests.faults.cases import Case
+from tests.faults.cases import Case, Strike
 from tests.faults.runs import PATIENCE, CaseRun
 from tests.faults.stock import make_stock
+from tests.faults.trained import training_faults
 from tests.faults.warm import Warm
 
 _CALLS = (("write,writev,pwrite64", 60), ("fsync,fdatasync", 16), ("rename,renameat,renameat2", 12))
@@ -47,7 +49,9 @@ def main() -> int:
             spec = _fault(random.Random(f"{given.seed}/{number}"))
             try:
                 code, hit = _strike(run, spec)
-                faults = run.run().faults + audit(run)
+                faults = between.check(run.place, Strike(act="EIO"), code, b"")
+                faults += [f"exit code 0, but {text}" for text in training_faults(run.place)] if code == 0 else []
+                faults += run.run().faults + audit(run)
             finally:
                 run.close()
             struck += hit

@@ -18,10 +18,12 @@ from hegelion_core import guard
 from hegelion_core.teachers.openai_stream import read_reply
 from tests.fakes.fault_run import END, Stop
 from tests.fakes.fault_server import MARK
+from tests.faults import between
 from tests.faults import place as places
 from tests.faults.cases import Case, Strike
 from tests.faults.place import Place, SmallDisk, Stock, Terminal
 from tests.faults.teacher import Teacher
+from tests.faults.trained import training_faults
 from tests.faults.warm import Order, Started, Warm
 
 PATIENCE = 60.0
@@ -96,6 +98,7 @@ class CaseRun:
         self._log.unlink(missing_ok=True)
         self._sent = set()
         self._terminal = Terminal(self._output) if strike.deed == "hangup" else None
+        steps = between.steps_of(self.place)
         ready = self._watch(strike)
         started = self._start(command, strike)
         if strike.deed and self._wait_for(started, strike, ready):
@@ -111,6 +114,7 @@ class CaseRun:
         self.teacher.away.clear()
         self.outcome.struck += self._log.exists() or bool(self._sent) or bool(strike.kilobytes and code)
         self._check_code(code, strike)
+        self.outcome.faults += between.check(self.place, strike, code, steps)
         self._stopped(code or 0)
 
     def _hang_up(self) -> None:
@@ -251,12 +255,16 @@ class CaseRun:
 
     def _make_small(self, strike: Strike) -> int:
         """Mount a disk that is too small, where that can be done; else the most bytes that a file may have."""
-        folder = self.place.folder / "artifacts"
-        fresh = self._disk is not None or not self.place.runs.exists()  # a mount hides what lies there already
+        folder, size = self.place.folder / "artifacts", max(strike.kilobytes, 4) + 16
+        if self.case.scene == "train" and strike.kilobytes % 2:  # where the adapter goes, which needs 24 kB
+            folder, size = self.place.adapter, 4 * (1 + strike.kilobytes % 5)
+        # A mount hides what lies there already.
+        fresh = self._disk is not None or not self.place.runs.exists()
         if strike.mount and fresh and places.can_mount() and self.case.scene in ("openai", "kimi", "train"):
             if self._disk is None:
+                folder.mkdir(exist_ok=True)
                 kept = {path.name: path.read_bytes() for path in folder.iterdir() if path.is_file()}
-                self._disk = SmallDisk(folder, max(strike.kilobytes, 4) + 16)
+                self._disk = SmallDisk(folder, size)
                 for name, content in kept.items():
                     (folder / name).write_bytes(content)
             return 0
@@ -285,6 +293,8 @@ class CaseRun:
         lines = path.read_bytes().count(b"\n") if path.is_file() else 0
         if lines != wanted:
             self._fault(f"exit code 0 after {strike}, but {path.name} has {lines} lines, not {wanted}")
+        if self.case.scene == "train":
+            self.outcome.faults += [f"exit code 0 after {strike}, but {text}" for text in training_faults(self.place)]
 
     def _stopped(self, code: int) -> None:
         marks = frozenset[str]() if self.lost_power else self._written()

@@ -13,10 +13,10 @@ from hegelion_core.dialectic.identity import prompt_id
 from hegelion_core.teachers.teacher import Answer
 from tests.fakes import training_runs
 from tests.fakes.good_answers import good_text
-from tests.faults.audit import training_left
 from tests.faults.cases import Case
 from tests.faults.place import STOCK, Stock
 from tests.faults.runs import CaseRun
+from tests.faults.trained import training_left
 from tests.faults.warm import Warm
 
 

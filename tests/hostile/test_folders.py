@@ -18,7 +18,7 @@ from hegelion_core import workspace
 from hegelion_core.comparing import exchange
 from hegelion_core.core import Core
 from hegelion_core.dialectic.steps import Step
-from hegelion_core.errors import UserError, explain
+from hegelion_core.errors import ExitCode, UserError, explain
 from hegelion_core.generation import asking, by_hand
 from hegelion_core.generation.call_folders import CallFolders
 from hegelion_core.generation.claims import Claims
@@ -35,7 +35,7 @@ from hegelion_core.workspace import RunFolder, Workspace
 from tests.hostile.texts import SHELL, STEERING
 from tests.unit.generation.test_store import sample
 
-REFUSED = "symbolic link|no regular file|No such device"
+REFUSED = "symbolic link|hard link|no regular file|No such device"
 TREASURE = "the user's own"
 SETTINGS = Settings.model_validate({"generation": {"teacher": "kimi-cli"}})
 
@@ -135,6 +135,20 @@ async def test_a_pipe_in_a_run_is_refused_and_not_waited_for(run: RunFolder, tmp
         await Core.open(Workspace(tmp_path), SETTINGS)
 
 
+@pytest.mark.parametrize("name", ["events.jsonl", "metrics.jsonl", "settings.json", "spool/core.mark"])
+async def test_a_file_of_a_run_that_has_another_name_is_refused(
+    name: str, run: RunFolder, elsewhere: Path, tmp_path: Path
+) -> None:
+    """A hard link cannot be told from the file: what is appended to one is in the other."""
+    (run.path / name).unlink(missing_ok=True)
+    os.link(elsewhere / "file", run.path / name)
+    if name == "events.jsonl":
+        (elsewhere / "file").write_text(TREASURE)  # newer than the others
+    with pytest.raises(UserError, match="is a hard link") as refused:
+        await Core.open(Workspace(tmp_path), SETTINGS)
+    assert refused.value.exit_code == ExitCode.USAGE
+
+
 async def test_links_within_a_run_and_what_was_kept_are_no_harm(
     run: RunFolder, elsewhere: Path, tmp_path: Path
 ) -> None:
@@ -160,7 +174,7 @@ async def _child(path: Path) -> None:
         await supervisor.close()
 
 
-@pytest.mark.parametrize("target", ["file", "pipe", "missing"])
+@pytest.mark.parametrize("target", ["file", "pipe", "missing", "hard link"])
 async def test_what_we_write_goes_through_no_link_and_into_no_pipe(
     target: str, elsewhere: Path, tmp_path: Path
 ) -> None:
@@ -188,6 +202,8 @@ async def test_what_we_write_goes_through_no_link_and_into_no_pipe(
 def _plant(path: Path, target: str, elsewhere: Path) -> None:
     if target == "pipe":
         os.mkfifo(path)
+    elif target == "hard link":
+        os.link(elsewhere / "file", path)
     else:
         path.symlink_to(elsewhere / target)
 
@@ -200,8 +216,9 @@ def test_a_decision_goes_through_no_link(elsewhere: Path, tmp_path: Path) -> Non
         by_hand.decide(store, store.line(0), "reject", reason="no")
 
 
-def test_a_cache_of_verdicts_that_is_a_link_is_not_written_to(elsewhere: Path, tmp_path: Path) -> None:
-    (tmp_path / ".s.jsonl.verdicts").symlink_to(elsewhere / "file")
+@pytest.mark.parametrize("target", ["file", "hard link"])
+def test_a_cache_of_verdicts_that_is_a_link_is_not_written_to(target: str, elsewhere: Path, tmp_path: Path) -> None:
+    _plant(tmp_path / ".s.jsonl.verdicts", target, elsewhere)
     store = SampleStore(tmp_path / "s.jsonl")
     store.append(sample("Is it so?"), 9)
     store.refresh()

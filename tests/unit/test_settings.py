@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.settings import DEFAULT_LIMIT, DEMO, Settings, names, resolve
+from hegelion_core.settings import DEFAULT_LIMIT, DEMO, Settings, check, described, names, resolve
 
 
 def test_the_defaults_are_the_guides() -> None:
@@ -61,6 +61,7 @@ def test_every_setting_says_what_it_means() -> None:
         ("[generation]\nlimt = 3\n", ["hegelion.toml", "generation.limt", "generation.limit"]),
         ("[teacher]\nurl = 'ftp://host/v1'\n", ["hegelion.toml", "teacher.url", "http://localhost:8080/v1"]),
         ("[teacher]\nurl = 'http://host:port'\n", ["hegelion.toml", "teacher.url"]),
+        ("[teacher]\nurl = 'http://me:swordfish@host/v1'\n", ["'http://[redacted]@host/v1'", "OPENAI_BASE_URL"]),
         ("[generation]\noutput = ''\n", ["hegelion.toml", "generation.output", "must be a path, not ''"]),
         ("[generation]\noutput = 'hegelion.toml'\n", ["hegelion.toml", "both the settings file and the sample file"]),
         ("limit = 3\n", ["hegelion.toml", "limit", "generation.limit"]),
@@ -105,3 +106,31 @@ def test_a_name_without_end_is_not_told_whole(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"unknown setting training\.xxx") as refused:
         resolve(tmp_path, {f"training.{'x' * 60_000}": "1"}, environment={})
     assert len(refused.value.message) < 200
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://me:swordfish-12@host/v1",
+        "https://swordfish-12@host/v1",
+        "https://me:sword/swordfish-12@host/v1",
+        "https://host/v1?api-key=swordfish-12",
+        "me:swordfish-12@host",
+    ],
+)
+@pytest.mark.parametrize("how", ["flag", "variable", "file", "console"])
+def test_an_address_with_a_credential_is_refused_and_not_shown(address: str, how: str, tmp_path: Path) -> None:
+    """A run keeps its settings: what is refused cannot be kept."""
+    if how == "file":
+        (tmp_path / "hegelion.toml").write_text(f'[teacher]\nurl = "{address}"\n')
+    environment = {"HEGELION_TEACHER__URL": address} if how == "variable" else {}
+    url = next(each for each in described() if each.name == "teacher.url")
+    with pytest.raises(UserError, match="without a password or key") as caught:
+        _ = (
+            check(url, address)
+            if how == "console"
+            else resolve(tmp_path, {"teacher.url": address} if how == "flag" else {}, environment=environment)
+        )
+    assert caught.value.exit_code == ExitCode.USAGE
+    assert "swordfish" not in str(caught.value)
+    assert len(str(caught.value).splitlines()) <= 2

@@ -15,6 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import load_file
 
 from hegelion_core.errors import ExitCode, UserError
+from hegelion_core.regular import read_regular
 from hegelion_core.unreadable import UNREADABLE
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapters.safetensors"
@@ -57,7 +58,7 @@ def read_adapter(folder: Path) -> Adapter:
     """
     hint = "Give the folder that training wrote (--adapter-path)."
     try:
-        config = msgspec.json.decode((folder / CONFIG).read_bytes(), type=_Config)
+        config = msgspec.json.decode(read_regular(folder / CONFIG), type=_Config)
         tensors = load_file(folder / WEIGHTS)
     except FileNotFoundError as error:
         name = Path(str(error.filename or WEIGHTS)).name
@@ -96,7 +97,7 @@ def read_base(folder: Path) -> BaseFiles:
     """
     shapes: dict[str, tuple[int, ...]] = {}
     try:
-        config = json.loads((folder / "config.json").read_bytes())
+        config = json.loads(read_regular(folder / "config.json"))
         for path in sorted(folder.glob("model*.safetensors")):
             with safe_open(path, framework="numpy") as file:
                 shapes |= {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118

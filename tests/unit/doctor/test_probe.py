@@ -153,7 +153,7 @@ def test_a_hub_that_answers_anything_is_reachable(server: tuple[str, list[str]],
 def test_an_endpoint_that_answers_is_sent_no_key(server: tuple[str, list[str]], nowhere: str) -> None:
     url, seen = server
     secret = url.replace("http://", "http://user:pass-word@")
-    there = probe.endpoint(settings(teacher={"url": f"{secret}/v1"}), {"OPENAI_API_KEY": "sk-secret"})
+    there = probe.endpoint(settings(), {"OPENAI_BASE_URL": f"{secret}/v1", "OPENAI_API_KEY": "sk-secret"})
     assert there.level == "ok"
     assert "pass-word" not in there.found
     assert len(seen) == 1

@@ -513,8 +513,9 @@ async def test_settings_that_cannot_work(house: House, url: str | None, kind: Fa
 
 
 async def test_a_key_does_not_travel_in_the_open(house: House) -> None:
+    environment = {"OPENAI_API_KEY": KEY, "OPENAI_BASE_URL": "http://api.example.org/v1?key=abc"}
     with pytest.raises(TeacherFault, match="in the open") as caught:
-        await house.teacher(url="http://api.example.org/v1?key=abc").start()
+        await house.teacher(url=None, environment=environment).start()
     assert "abc" not in caught.value.message
 
 
@@ -558,7 +559,7 @@ def chatterbox() -> Iterator[int]:
 async def test_nothing_listens(house: House, closed_port: int) -> None:
     url = f"http://user:hunter22@127.0.0.1:{closed_port}/v1?token=abc"
     with pytest.raises(TeacherFault) as caught:
-        await house.teacher(url=url).start()
+        await house.teacher(url=None, environment={"OPENAI_BASE_URL": url}).start()
     assert caught.value.message == f"Nothing listens at http://127.0.0.1:{closed_port}/v1."
     assert "Start the server" in caught.value.hint
 
