@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
+import shutil
 from pathlib import Path
 
 import mlx.core as mx
@@ -63,12 +65,14 @@ def save_arrays(path: Path, arrays: Weights, metadata: dict[str, str] | None = N
         OSError: it could not be written; what was there is untouched.
     """
     beside = path.with_name(f".{path.stem}.{os.getpid()}.safetensors")  # mlx insists on this suffix
+    beside.unlink(missing_ok=True)  # mlx would write through a link that someone planted
     try:
         try:
             # In order: mlx lays tensors out as they come, and the same ones must be the same bytes.
             mx.save_safetensors(str(beside), dict(sorted(arrays.items())), metadata or {})
-        except RuntimeError as error:  # what mlx makes of a failed write
-            raise OSError(str(error)) from error
+        except RuntimeError as error:  # what mlx makes of a failed write; it does not say why it failed
+            full = shutil.disk_usage(path.parent).free < sum(array.nbytes for array in arrays.values())
+            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
         fd = os.open(beside, os.O_RDWR)
         try:
             os.fsync(fd)

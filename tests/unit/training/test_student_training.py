@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import json
 import math
+import os
+import resource
 import shutil
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import mlx.core as mx
 import msgspec
@@ -22,12 +25,12 @@ from mlx_lm.utils import load, load_adapters
 from safetensors.numpy import load_file, save_file
 
 from hegelion_core import events
-from hegelion_core.errors import UserError
+from hegelion_core.errors import UserError, explain
 from hegelion_core.settings import Settings, TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
 from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
-from hegelion_core.training.adapter import write_adapter
+from hegelion_core.training.adapter import save_arrays, write_adapter
 from hegelion_core.training.batching import TokenRow
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
@@ -246,6 +249,33 @@ def test_an_adapter_that_cannot_be_written_is_a_user_error(tmp_path: Path) -> No
     shape = LoraShape(1, 1, 1.0, 0.0, ("a",))
     with pytest.raises(UserError, match="cannot be written"):
         write_adapter(tmp_path / "file" / "adapter", {"a": mx.zeros(1)}, shape, "student")
+
+
+def test_an_adapter_is_not_written_through_a_planted_link(tmp_path: Path) -> None:
+    folder, elsewhere = tmp_path / "adapter", tmp_path / "elsewhere"
+    folder.mkdir()
+    elsewhere.write_bytes(b"mine")
+    (folder / f".adapters.{os.getpid()}.safetensors").symlink_to(elsewhere)
+    write_adapter(folder, {"a": mx.zeros(1)}, LoraShape(1, 1, 1.0, 0.0, ("a",)), "student")
+    assert elsewhere.read_bytes() == b"mine"
+    assert not (folder / "adapters.safetensors").is_symlink()
+
+
+@pytest.mark.parametrize(("free", "told"), [(0, "the disk is full"), (1 << 40, "Unable to write")])
+def test_a_failed_write_of_weights_names_the_file_and_a_full_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, free: int, told: str
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=free))
+    path, limits = tmp_path / "weights.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
+    try:
+        with pytest.raises(OSError, match="Unable to write") as refused:
+            save_arrays(path, {"a": mx.zeros(1000)})
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert str(path) in explain(refused.value).message
+    assert told in explain(refused.value).message
+    assert list(tmp_path.iterdir()) == []
 
 
 # Checkpoints
