@@ -265,14 +265,25 @@ def strays(folder: Path, name: str = "") -> Iterator[Path]:
 
 
 def alive(pid: int) -> bool:
-    """Whether a process of this id runs."""
+    """Whether a process of this id runs. One that has ended does not, though nobody may have asked for its end yet.
+
+    Who inherits the children of a killed process may take seconds for that, and in some containers never does.
+    """
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
         return False
     except PermissionError:
         pass
-    return pid > 0
+    return pid > 0 and not _is_zombie(pid)
+
+
+def _is_zombie(pid: int) -> bool:
+    try:
+        status = Path(f"/proc/{pid}/stat").read_bytes()
+    except OSError:  # it is gone, or there is no /proc
+        return False
+    return status.rpartition(b")")[2].split()[:1] == [b"Z"]
 
 
 def sync_folder(path: Path) -> None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -99,3 +101,15 @@ def test_the_lock_keeps_other_processes_out(tmp_path: Path) -> None:
     for worker in workers:
         worker.join()
     assert path.read_text() == "200"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="looks into /proc")
+def test_a_process_that_ended_runs_no_more_though_nobody_asked_for_its_end(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as ended:
+        assert workspace.alive(os.getpid())
+        os.waitid(os.P_PID, ended.pid, os.WEXITED | os.WNOWAIT)
+        assert not workspace.alive(ended.pid)
+        left = tmp_path / f".rows.{ended.pid}.tmp"
+        left.touch()
+        workspace.sweep(tmp_path, "rows")
+        assert not left.exists()
