@@ -14,7 +14,7 @@ from textual.content import Content
 from hegelion_core.commands import words
 from hegelion_core.commands.text import printable
 from hegelion_core.commands.words import duration, instance_words, size
-from hegelion_core.events import STAGES, CheckFailed, NoticePosted, Stage
+from hegelion_core.events import STAGES, CheckFailed, EvaluationProgressed, NoticePosted, Stage
 from hegelion_core.gpu import Gpu
 from hegelion_core.pressure import Pressure
 from hegelion_core.run_state import (
@@ -81,9 +81,14 @@ def stage_detail(state: RunState, stage: Stage) -> str:
             step = state.steps[-1].step if state.steps else 0
             return f"step {step} of {state.plan.iters}" if state.plan else "loading the student"
         case "evaluate" if state.evaluation_progress is not None:
-            part = state.evaluation_progress
-            return f"{printable(part.what)} {part.done} of {part.total} {part.unit}".rstrip()
+            return _evaluating(state.evaluation_progress)
     return ""
+
+
+def _evaluating(part: EvaluationProgressed) -> str:
+    # "adapter answers" and "tokens" do not both fit; the unit tells which of the two it is.
+    what = part.what.partition(" ")[0] if part.unit else part.what
+    return f"{printable(what)} {part.done} of {part.total} {part.unit}".rstrip()
 
 
 def _checking(state: RunState) -> str:

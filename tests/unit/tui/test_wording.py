@@ -125,3 +125,19 @@ def test_a_run_whose_core_has_ended_runs_no_more() -> None:
     assert state.stages["generate"].status == "stopped"
     assert state.in_flight == 0
     assert state.active, "it is still known that work was under way"
+
+
+@pytest.mark.parametrize(
+    ("progress", "told"),
+    [
+        (
+            e.EvaluationProgressed(what="adapter answers", done=120, total=150, unit="tokens"),
+            "adapter 120 of 150 tokens",
+        ),
+        (e.EvaluationProgressed(what="base loss", done=1, total=2, unit="batches"), "base 1 of 2 batches"),
+        (e.EvaluationProgressed(what="base loss", done=1, total=2), "base loss 1 of 2"),  # of an earlier version
+    ],
+)
+def test_the_evaluation_is_told_whole_in_a_column_of_a_wide_screen(progress: e.EvaluationProgressed, told: str) -> None:
+    state = fold([*opened(), e.StageStarted(stage="evaluate"), progress])
+    assert told in wording.stages(state, 5.0, 160, lines=2).plain
