@@ -150,22 +150,20 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(404, {"error": "Repository not found"}, {"X-Error-Code": "RepoNotFound"})
         elif action.startswith("preupload"):
             wanted = json.loads(body)["files"]
-            files = [
-                {
-                    "path": file["path"],
-                    "uploadMode": "lfs" if file["path"].endswith(self.hub.large) else "regular",
-                    "shouldIgnore": False,
-                    "oid": _git_id(repository.files.get(file["path"])),
-                }
-                for file in wanted
-            ]
-            self._send(200, {"files": files})
+            self._send(200, {"files": [self._mode(file["path"], repository) for file in wanted]})
         elif action.startswith("commit"):
             self._commit(name, repository, body)
         else:
             siblings = [{"rfilename": path} for path in repository.files]
             known = {"id": name, "private": repository.private, "sha": "0" * 40, "siblings": siblings}
             self._send(200, {**known, "tags": [], "downloads": 0, "likes": 0, "disabled": False, "gated": False})
+
+    def _mode(self, path: str, repository: Repository) -> dict[str, object]:
+        """How a file is to be uploaded, and what stands there of it: a large one is known by its SHA-256."""
+        large, there = path.endswith(self.hub.large), repository.files.get(path)
+        known = hashlib.sha256(there).hexdigest() if large and there is not None else _git_id(there)
+        mode = "lfs" if large else "regular"
+        return {"path": path, "uploadMode": mode, "shouldIgnore": False, "oid": known}
 
     def _commit(self, name: str, repository: Repository, body: bytes) -> None:
         for line in body.splitlines():

@@ -52,13 +52,15 @@ def test_files_and_card_in_one_commit_and_private(stand_in: Hub, files: dict[str
 
 
 def test_the_same_again_is_no_new_commit_unless_something_changed(stand_in: Hub, files: dict[str, Path]) -> None:
-    del files["data/test.parquet"]
     push(stand_in, files)
     push(stand_in, files)
     assert stand_in.repositories["me/set"].commits == 1
-    files["data/train.jsonl"].write_bytes(b'{"text":"y"}\n')
+    files["data/test.parquet"].write_bytes(b"PAR1 and other PAR1")
     push(stand_in, files)
     assert stand_in.repositories["me/set"].commits == 2
+    files["data/train.jsonl"].write_bytes(b'{"text":"y"}\n')
+    push(stand_in, files)
+    assert stand_in.repositories["me/set"].commits == 3
 
 
 def test_everyone_sees_it_only_if_that_was_said(stand_in: Hub, files: dict[str, Path]) -> None:
