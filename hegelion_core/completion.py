@@ -15,7 +15,9 @@ from pydantic import BaseModel
 
 from hegelion_core import workspace
 from hegelion_core.conversion import origin
-from hegelion_core.events import RowsConverted, Stage
+from hegelion_core.evaluation.summary import TRAINING_SETTINGS
+from hegelion_core.event_log import replay
+from hegelion_core.events import EvaluationFinished, RowsConverted, Stage
 from hegelion_core.generation.decisions import decisions_path
 from hegelion_core.generation.prompts import read_prompts
 from hegelion_core.generation.store import SampleStore
@@ -28,7 +30,9 @@ from hegelion_core.workspace import RunFolder, Workspace
 class Completion:
     """Keys and outputs of one run's stages."""
 
-    def __init__(self, place: Workspace, run: RunFolder, settings: Settings) -> None:
+    def __init__(self, place: Workspace, run: RunFolder, settings: Settings, *, anew: bool = False) -> None:
+        """``anew``: what other runs found does not count."""
+        self._anew = anew
         self._place = place
         self._run = run
         self._settings = settings
@@ -55,12 +59,19 @@ class Completion:
                 enough = wanted is not None and store.accepted >= wanted
                 return f"{store.accepted} of {wanted} samples are there" if enough else ""
             case _:
-                done = self._holds(stage, state) or (stage == "convert" and self.converted() is not None)
+                done = self.holds(stage, state) or self.elsewhere(stage) is not None
                 return "done before, and its inputs have not changed" if done else ""
 
-    def converted(self) -> RowsConverted | None:
-        """What the conversion would report, if someone has made these rows before, by whichever command."""
-        return origin.recall(self._samples, self._rows, self._settings)
+    def elsewhere(self, stage: Stage) -> RowsConverted | EvaluationFinished | None:
+        """What a stage would report, if another command or run has done the same before."""
+        match stage:
+            case "convert":
+                return origin.recall(self._samples, self._rows, self._settings)
+            case "evaluate" if not self._anew:
+                others = (replay(run.events) for run in self._place.all_runs() if run != self._run)
+                return next((state.evaluation for state in others if self.holds(stage, state)), None)
+            case _:
+                return None
 
     @property
     def opened(self) -> bool:
@@ -103,7 +114,8 @@ class Completion:
         """Path to hash of what a stage made that has just been done."""
         return {str(path): workspace.sha256(path) for path in self._made.get(stage, [])}
 
-    def _holds(self, stage: Stage, state: RunState) -> bool:
+    def holds(self, stage: Stage, state: RunState) -> bool:
+        """Whether what a run's stage made last is there, and would be made the same again."""
         last = state.stages[stage]
         try:
             return (
@@ -127,7 +139,9 @@ class Completion:
                 prompts = settings.evaluation.prompts
                 held_out = [self._place.resolve(prompts)] if prompts else []
                 rows = [self._rows] if self._rows.exists() else []  # without them there is just no loss
-                return _hash(settings.evaluation, settings.training, *rows, self._adapter, *held_out)
+                measured = settings.training.model_dump_json(include=set(TRAINING_SETTINGS))
+                form = settings.conversion.template
+                return _hash(settings.evaluation, measured, form, *rows, self._adapter, *held_out)
             case _:
                 return ""
 

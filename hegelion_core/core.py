@@ -25,13 +25,15 @@ from hegelion_core.workspace import RunFolder, Workspace
 class Core:
     """Operations in this process: owns the run, its children and its log."""
 
-    def __init__(self, place: Workspace, folder: RunFolder, settings: Settings, lock: CoreLock) -> None:
+    def __init__(
+        self, place: Workspace, folder: RunFolder, settings: Settings, lock: CoreLock, *, anew: bool = False
+    ) -> None:
         self._place = place
         self.folder = folder
         self._lock = lock
         self._log = EventLog(folder.events)
         self._supervisor = Supervisor(folder.mark)
-        self._pipeline = Pipeline(place, folder, settings, self._supervisor, self._log)
+        self._pipeline = Pipeline(place, folder, settings, self._supervisor, self._log, anew=anew)
         self._comparer = Comparer(place, folder, settings, self._supervisor)
         self._task: asyncio.Task[ExitCode] | None = None
         self.opening = opened(place, folder, settings, self._log, __version__)
@@ -49,7 +51,7 @@ class Core:
             folder = open_run(place, settings, kind, new=new)
             said: list[str] = []
             await end_orphans(folder.mark, said.append)
-            core = cls(place, folder, settings, lock)
+            core = cls(place, folder, settings, lock, anew=new)
         except BaseException:
             lock.release()
             raise

@@ -37,8 +37,16 @@ class Pipeline:
     """The stages of one run, on one event log."""
 
     def __init__(
-        self, place: Workspace, run: RunFolder, settings: Settings, supervisor: Supervisor, log: EventLog
+        self,
+        place: Workspace,
+        run: RunFolder,
+        settings: Settings,
+        supervisor: Supervisor,
+        log: EventLog,
+        *,
+        anew: bool = False,
     ) -> None:
+        """``anew``: nothing is taken from other runs."""
         self._place = place
         self._run = run
         self._settings = settings
@@ -47,7 +55,7 @@ class Pipeline:
         self._jobs = Jobs(place, run, settings, supervisor, log)
         self._generator: Generator | None = None
         self._instances = settings.generation.instances
-        self._completion = Completion(place, run, settings)
+        self._completion = Completion(place, run, settings, anew=anew)
         self._opening = asyncio.Lock()
         self._samples = place.resolve(settings.generation.output)
         self._work: dict[Stage, Callable[[], Awaitable[str]]] = {
@@ -136,8 +144,8 @@ class Pipeline:
 
     async def _stage(self, stage: Stage, stages: Sequence[Stage]) -> ExitCode:
         if reason := self._completion.reason(stage, stages, self._log.state):
-            if stage == "convert" and self._log.state.rows is None and (rows := self._completion.converted()):
-                self._log.publish(rows)
+            if not self._completion.holds(stage, self._log.state) and (done := self._completion.elsewhere(stage)):
+                self._log.publish(done)
             self._log.publish(events.StageSkipped(stage=stage, reason=reason))
             return ExitCode.DONE
         self._log.publish(events.StageStarted(stage=stage))

@@ -9,6 +9,9 @@ import msgspec
 
 from hegelion_core.events import EvaluationFinished
 
+TRAINING_SETTINGS = frozenset({"model", "max_seq_length", "validation_share", "seed", "batch_size"})
+"""Those on which an evaluation depends, besides its own."""
+
 
 class GivenAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """One model's answer to a held-out prompt."""

@@ -20,7 +20,7 @@ from hegelion_core import workspace
 from hegelion_core.conversion.rendering import ChatFormat, chatml, student_format
 from hegelion_core.dialectic.prompts import STUDENT_SYSTEM
 from hegelion_core.errors import ExitCode, UserError
-from hegelion_core.evaluation.summary import Evaluation, Side, compare, finished, lines
+from hegelion_core.evaluation.summary import TRAINING_SETTINGS, Evaluation, Side, compare, finished, lines
 from hegelion_core.events import EvaluationProgressed, NoticePosted
 from hegelion_core.generation.sources import evaluation_prompts
 from hegelion_core.models.blas import prepare_mlx
@@ -224,9 +224,7 @@ def _key(worker: Worker, data: Path, folder: Path, questions: list[str]) -> str:
     parts = [
         str(folder),
         workspace.sha256(data) if data.exists() else "",
-        settings.training.model_dump_json(
-            include={"model", "max_seq_length", "validation_share", "seed", "batch_size"}
-        ),
+        settings.training.model_dump_json(include=set(TRAINING_SETTINGS)),
         settings.evaluation.model_dump_json(),
         settings.conversion.template,
         STUDENT_SYSTEM,

@@ -19,6 +19,19 @@ def console(tmp_path: Path) -> Console:
     return made
 
 
+def test_what_another_run_evaluated_is_shown_and_not_computed_again_unless_that_is_wanted(console: Console) -> None:
+    done = console.run(*console.run_all("--limit", "3"))
+    assert done.returncode == ExitCode.DONE, done.stderr
+    sizes = ("--answers", "2", "--max-new-tokens", "8", "--set", "training.batch_size=2")
+    alone = ("evaluate", "--model", str(console.student), *sizes)
+    shown = console.run(*alone)
+    assert shown.returncode == ExitCode.DONE, shown.stderr
+    assert "evaluate: skipped" in shown.stdout
+    assert " │ adapter: " in shown.stdout
+    assert "skipped" not in console.run(*alone, "--new").stdout
+    assert "evaluate: skipped" in console.run(*alone).stdout
+
+
 def test_a_model_an_adapter_and_prompts_are_enough(console: Console) -> None:
     prompts = console.folder / "prompts.jsonl"
     prompts.write_text("".join(json.dumps({"prompt": f"Is it {n}?"}) + "\n" for n in range(8)))

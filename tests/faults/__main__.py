@@ -40,7 +40,7 @@ def main() -> int:
     else:
         done = {train: results.of(given.seed, train=train) for train in (False, True)}
         wanted = [(number, False) for number in range(given.begin, given.cases) if number not in done[False]]
-        wanted += [(number, True) for number in range(given.train_cases) if number not in done[True]]
+        wanted += [(number, True) for number in range(given.begin, given.train_cases) if number not in done[True]]
         if given.group:
             wanted = [each for each in wanted if cases.make(given.seed, each[0], train=each[1]).group == given.group]
     with contextlib.suppress(KeyboardInterrupt):
@@ -57,7 +57,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description="Faults from outside, and what must hold after each.")
     parser.add_argument("--cases", type=int, default=4700, help="cases without the trainer")
     parser.add_argument("--train-cases", type=int, default=300, help="cases with the trainer")
-    parser.add_argument("--begin", type=int, default=0, help="the first of them, where another folder has those before")
+    parser.add_argument("--begin", type=int, default=0, help="the first one, where another folder has those before")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--work", type=Path, help="where the cases run and the results are kept")
     parser.add_argument("--only", type=int, metavar="NUMBER", help="this case alone")
