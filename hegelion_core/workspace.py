@@ -249,6 +249,32 @@ def replace(path: Path, data: bytes, *, durable: bool = True, mode: int = 0o600)
         sync_folder(path.parent)
 
 
+def move(path: Path, target: Path) -> None:
+    """Give a file another name, also one on another disk; what stood there is replaced.
+
+    Raises:
+        OSError: it cannot be moved, and is where it was.
+    """
+    try:
+        path.replace(target)
+    except OSError as error:
+        if error.errno != errno.EXDEV:
+            raise
+        import shutil  # rarely needed, and not light
+
+        beside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+        sweep(target.parent, target.name)
+        try:
+            shutil.copy2(path, beside)
+            with open(beside, "rb") as file:
+                os.fsync(file.fileno())
+            beside.replace(target)
+        finally:
+            beside.unlink(missing_ok=True)
+        sync_folder(target.parent)
+        path.unlink()
+
+
 def sweep(folder: Path, name: str = "") -> None:
     """Remove what writers that were killed left beside the files that they meant to replace, or beside the one."""
     for path in strays(folder, name):

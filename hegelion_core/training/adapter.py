@@ -72,7 +72,8 @@ def save_arrays(path: Path, arrays: Weights, metadata: dict[str, str] | None = N
             mx.save_safetensors(str(beside), dict(sorted(arrays.items())), metadata or {})
         except RuntimeError as error:  # what mlx makes of a failed write; it does not say why it failed
             full = shutil.disk_usage(path.parent).free < sum(array.nbytes for array in arrays.values())
-            raise OSError(errno.ENOSPC if full else errno.EIO, str(error), str(path)) from error
+            number, words = (errno.ENOSPC, os.strerror(errno.ENOSPC)) if full else (errno.EIO, str(error))
+            raise OSError(number, words, str(path)) from error
         fd = os.open(beside, os.O_RDWR)
         try:
             os.fsync(fd)

@@ -8,6 +8,7 @@ random states are not used: there is nothing of them to keep.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import shutil
 from collections.abc import Callable, Iterable
@@ -32,6 +33,7 @@ SCHEMA = 2
 KEPT = 2
 REFERENCE, OPTIMIZER, BEST = "reference.safetensors", "optimizer.safetensors", "best.safetensors"
 STATE, MANIFEST = "state.json", "manifest.json"
+LATEST = "latest"
 ALWAYS = {WEIGHTS, REFERENCE, OPTIMIZER, STATE}
 
 
@@ -116,7 +118,7 @@ def save(folder: Path, checkpoint: Checkpoint, identity: Identity, environment: 
         workspace.replace(beside / MANIFEST, msgspec.json.encode(manifest))
         _remove(final)  # only there if it was passed over, or saved before the last step was settled
         beside.rename(final)
-        workspace.link(folder / "latest", final.name)
+        workspace.link(folder / LATEST, final.name)
         workspace.sync_folder(folder)
     except OSError as error:
         _remove(beside)
@@ -155,8 +157,17 @@ def restore(
             names = sorted(manifest.environment.keys() | environment.keys())
             if others := [name for name in names if manifest.environment.get(name) != environment.get(name)]:
                 say(f"The checkpoint was written with other {' and '.join(others)}: it goes on, but not bit for bit.")
+            _be_latest(path)
             return _read(path, manifest)
     return None
+
+
+def _be_latest(path: Path) -> None:
+    """Have ``latest`` lead to a checkpoint; a kill may have come just before, and it may be the last one."""
+    latest = path.with_name(LATEST)
+    with contextlib.suppress(OSError):  # it is for people
+        if not (latest.is_symlink() and latest.readlink() == Path(path.name)):
+            workspace.link(latest, path.name)
 
 
 def _damaged(path: Path, manifest: Manifest) -> list[str]:

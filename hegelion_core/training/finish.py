@@ -98,7 +98,7 @@ def keep_replaced(folder: Path, kept: Path) -> None:
     target = kept / str(number)
     target.mkdir(parents=True, exist_ok=True)
     for name in present:
-        (folder / name).replace(target / name)
+        workspace.move(folder / name, target / name)
     workspace.link(target / LINK, WEIGHTS)
     (folder / LINK).unlink(missing_ok=True)
 
@@ -124,9 +124,9 @@ def explain_not_finite(
 
 
 def _holds(folder: Path, weights: Weights, config: bytes) -> bool:
-    """Whether the adapter is written already, as after a kill in the last moment."""
+    """Whether the adapter is written already, as after a kill in the last moment; its config may be missing yet."""
     try:
-        if read_regular(folder / CONFIG) != config:
+        if (folder / CONFIG).exists() and read_regular(folder / CONFIG) != config:
             return False
         found = mx.load(str(folder / WEIGHTS))
     except (OSError, RuntimeError):

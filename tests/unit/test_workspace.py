@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import multiprocessing
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -113,3 +115,30 @@ def test_a_process_that_ended_runs_no_more_though_nobody_asked_for_its_end(tmp_p
         left.touch()
         workspace.sweep(tmp_path, "rows")
         assert not left.exists()
+
+
+def test_a_file_is_moved_to_another_disk_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (elsewhere := tmp_path / "elsewhere").mkdir()
+    source, target = tmp_path / "weights", elsewhere / "weights"
+    source.write_bytes(b"weights")
+    rename = Path.replace
+
+    def across(path: Path, to: Path) -> Path:
+        if path.parent != to.parent:
+            raise OSError(errno.EXDEV, os.strerror(errno.EXDEV))
+        return rename(path, to)
+
+    monkeypatch.setattr(Path, "replace", across)
+    with monkeypatch.context() as full:
+        full.setattr(shutil, "copy2", _full)
+        with pytest.raises(OSError, match="No space"):
+            workspace.move(source, target)
+    assert source.read_bytes() == b"weights"
+    workspace.move(source, target)
+    assert [path.name for path in tmp_path.rglob("*")] == ["elsewhere", "weights"]
+    assert target.read_bytes() == b"weights"
+
+
+def _full(source: Path, target: Path) -> None:
+    target.write_bytes(source.read_bytes()[:3])
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import os
 import resource
 import shutil
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -24,7 +27,7 @@ from mlx.utils import tree_flatten
 from mlx_lm.utils import load, load_adapters
 from safetensors.numpy import load_file, save_file
 
-from hegelion_core import events
+from hegelion_core import events, workspace
 from hegelion_core.errors import UserError, explain
 from hegelion_core.settings import Settings, TrainingSettings
 from hegelion_core.training import checkpoint as checkpoints
@@ -32,12 +35,14 @@ from hegelion_core.training import loss as loss_module
 from hegelion_core.training import trunk, worker
 from hegelion_core.training.adapter import save_arrays, write_adapter
 from hegelion_core.training.batching import TokenRow
+from hegelion_core.training.finish import put_in_place
 from hegelion_core.training.lora import LoraShape, Weights, add_lora, lora_weights, set_lora_weights
 from hegelion_core.training.loss import Arrays, LossFunction, batch_arrays, mean_loss
 from hegelion_core.training.plan import Batch, BatchPlan
 from hegelion_core.training.scu.controller import ControllerState
 from hegelion_core.training.step import Stepper, StepResult
 from hegelion_core.worker import Job, Worker
+from hegelion_core.workspace import RunFolder
 from tests.fakes.tiny_model import make_tiny_model
 
 
@@ -269,13 +274,32 @@ def test_a_failed_write_of_weights_names_the_file_and_a_full_disk(
     path, limits = tmp_path / "weights.safetensors", resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (64, limits[1]))
     try:
-        with pytest.raises(OSError, match="Unable to write") as refused:
+        with pytest.raises(OSError, match=r"Unable to write|No space left") as refused:
             save_arrays(path, {"a": mx.zeros(1000)})
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limits)
     assert str(path) in explain(refused.value).message
     assert told in explain(refused.value).message
     assert list(tmp_path.iterdir()) == []
+
+
+def test_an_adapter_whose_config_could_not_be_written_any_more_is_no_other_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, run = tmp_path / "adapter", RunFolder(tmp_path / "run")
+    shape, weights = LoraShape(1, 1, 1.0, 0.0, ("a",)), {"a": mx.zeros(3)}
+    with monkeypatch.context() as patched:
+        patched.setattr(workspace, "replace", full_disk)
+        with pytest.raises(UserError, match="cannot be written"):
+            put_in_place(weights, folder, shape, "student", run)
+    assert [path.name for path in folder.glob("*.safetensors") if not path.is_symlink()] == ["adapters.safetensors"]
+    put_in_place(weights, folder, shape, "student", run)
+    assert (folder / "adapter_config.json").is_file()
+    assert not run.replaced.exists()
+
+
+def full_disk(*arguments: object, **named: object) -> None:
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
 
 
 # Checkpoints
@@ -308,6 +332,18 @@ def test_the_newest_whole_checkpoint_is_restored(tmp_path: Path) -> None:
     assert restored.state.controller.lam == 5.0
     assert restored.weights["a.lora_a"].tolist() == [15.0, 15.0]
     assert found(tmp_path) == (15, [])
+
+
+def test_latest_is_put_right_where_a_kill_came_before_that(tmp_path: Path) -> None:
+    with subprocess.Popen([sys.executable, "-c", ""]) as gone:
+        gone.wait()
+    for step in (5, 10):
+        saved(tmp_path, step)
+    workspace.link(tmp_path / "latest", "step-5")
+    (tmp_path / f".latest.{gone.pid}.link").symlink_to("step-10")
+    assert found(tmp_path) == (10, [])
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["latest", "step-10", "step-5"]
+    assert (tmp_path / "latest").readlink() == Path("step-10")
 
 
 @pytest.mark.parametrize("name", ["adapters.safetensors", "optimizer.safetensors", "state.json", "manifest.json"])
