@@ -73,13 +73,14 @@ bench-scu: .venv/.test
 interop: .venv/.test $(INTEROP)/.made $(TRACKERS)/.made
 	PYTHONPATH=$(TRACKERS) $(BIN)/python -m pytest -q tests/interop/trackers.py
 	@folder=$$(mktemp -d) && trap 'rm -rf "$$folder"' EXIT && \
-	$(BIN)/python -m tests.interop.prepare "$$folder" && $(INTEROP)/bin/python tests/interop/peft_side.py "$$folder"
+	$(BIN)/python -m tests.interop.prepare "$$folder" && $(INTEROP)/bin/python tests/interop/peft_side.py "$$folder" && \
+	$(INTEROP)/bin/python tests/interop/trl_side.py "$$folder"
 
-$(INTEROP)/.made: .venv/.pip
+$(INTEROP)/.made: .venv/.pip Makefile
 	$(BIN)/python -m venv $(INTEROP)
 	$(INTEROP)/bin/python -m pip install --quiet '$(TORCH)' || \
 	$(INTEROP)/bin/python -m pip install --quiet --extra-index-url $(TORCH_INDEX) '$(TORCH)'
-	$(INTEROP)/bin/python -m pip install --quiet -c constraints.txt 'peft>=0.21,<1' transformers numpy safetensors
+	$(INTEROP)/bin/python -m pip install --quiet -c constraints.txt 'peft>=0.21,<1' 'trl>=1.16,<2' transformers datasets numpy safetensors
 	@touch $@
 
 $(TRACKERS)/.made: .venv/.test

@@ -24,7 +24,7 @@ def make_stock(folder: Path, warm: Warm, *, train: bool) -> Stock:
     """Make it in ``folder``; with ``train`` a training too."""
     folder.mkdir(parents=True, exist_ok=True)
     samples = folder / "samples.jsonl"
-    samples.write_bytes(b"".join(_line(number) for number in range(STOCK)))
+    samples.write_bytes(b"".join(sample_line(number) for number in range(STOCK)))
     stock = Stock(samples, folder / "student", training_runs.write_rows(folder / "rows.jsonl", 14))
     if not train:
         return stock
@@ -45,7 +45,8 @@ def _undisturbed(folder: Path, warm: Warm, stock: Stock) -> dict[str, object]:
     return left
 
 
-def _line(number: int) -> bytes:
+def sample_line(number: int) -> bytes:
+    """A line of a sample file."""
     query = f"Should town number {number} ban cars from its centre?"
     answer = Answer(text=good_text(query))
     made = make_sample(query, answer, prompt_id=prompt_id(query), system="Think.", metadata={"row": number})

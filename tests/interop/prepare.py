@@ -1,7 +1,8 @@
 """Models, adapters and what mlx-lm computes with them: ``python -m tests.interop.prepare FOLDER``.
 
-Writes, for each case, a model folder that transformers reads, PEFT's files as ``hegelion-console export`` makes them,
-and the logits in float32; ``peft_side.py`` then looks at the same with transformers and PEFT.
+Writes a data set in each form that TRL reads, for ``trl_side.py``; and, for each case, a model folder that transformers
+reads, PEFT's files as ``hegelion-console export`` makes them, and the logits in float32; ``peft_side.py`` then looks at
+the same with transformers and PEFT.
 """
 
 from __future__ import annotations
@@ -21,8 +22,10 @@ from mlx_lm.utils import load, save  # noqa: E402
 from hegelion_core.models import loading  # noqa: E402
 from hegelion_core.training.export.run import Request, export  # noqa: E402
 from hegelion_core.workspace import Workspace  # noqa: E402
+from hegelion_tui.cli import run as console  # noqa: E402
 from tests.fakes.adapters import make_adapter  # noqa: E402
 from tests.fakes.tiny_model import Kind, make_tiny_model  # noqa: E402
+from tests.faults.stock import sample_line  # noqa: E402
 
 TEXT = "Should cities ban cars? A city is for people, and people want to get about; a car is one way among several."
 
@@ -35,8 +38,20 @@ def smollm2(folder: Path, models: Path) -> Path:
     return folder
 
 
+def data_sets(folder: Path) -> None:
+    """What ``hegelion-console dataset`` makes of twelve samples, in both kinds of files."""
+    samples = folder / "samples.jsonl"
+    samples.write_bytes(b"".join(sample_line(number) for number in range(12)))
+    (folder / "data").mkdir()
+    for form in ("dpo", "messages", "prompt-completion"):
+        for suffix in ("jsonl", "parquet"):
+            made = console(["dataset", str(samples), str(folder / "data" / f"{form}.{suffix}"), "--format", form])
+            assert made == 0, form
+
+
 def main(folder: Path) -> None:
-    """Write every case below ``folder``, and ``cases.json``."""
+    """Write the data sets, every case below ``folder``, and ``cases.json``."""
+    data_sets(folder)
     kinds: tuple[Kind, ...] = ("llama", "qwen2", "qwen3")
     bases: dict[str, Path] = {kind: make_tiny_model(folder / kind, kind=kind) for kind in kinds}
     bases["smollm2"] = smollm2(folder / "smollm2", folder / "models")
