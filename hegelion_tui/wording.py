@@ -103,19 +103,15 @@ def stages(state: RunState, now: float, width: int, *, lines: int) -> Content:
     """The stages: on two lines with detail, or on one with the detail of the one that runs."""
     if lines > 1:
         return _stage_columns(state, now, width)
-    parts: list[Content] = []
+    bare: list[Content] = []
+    told: list[Content] = []
     for stage in STAGES:
         glyph, word, style = GLYPHS[state.stages[stage].status]
         detail = stage_detail(state, stage) if word == "running" else ""
-        parts.append(Content.assemble((f"{glyph} {stage}", style), f" {detail}" if detail else ""))
-    row = Content("   ").join(parts)
-    if row.cell_length > width:
-        row = Content("  ").join(
-            Content.assemble(
-                (f"{GLYPHS[state.stages[stage].status][0]} {stage}", GLYPHS[state.stages[stage].status][2])
-            )
-            for stage in STAGES
-        )
+        bare.append(Content.assemble((f"{glyph} {stage}", style)))
+        told.append(Content.assemble(bare[-1], f" {detail}" if detail else ""))
+    rows = (Content("   ").join(told), Content("  ").join(told), Content("  ").join(bare))
+    row = next((row for row in rows if row.cell_length <= width), rows[-1])
     return row.truncate(width, ellipsis=True)
 
 

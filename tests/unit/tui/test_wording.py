@@ -141,3 +141,9 @@ def test_a_run_whose_core_has_ended_runs_no_more() -> None:
 def test_the_evaluation_is_told_whole_in_a_column_of_a_wide_screen(progress: e.EvaluationProgressed, told: str) -> None:
     state = fold([*opened(), e.StageStarted(stage="evaluate"), progress])
     assert told in wording.stages(state, 5.0, 160, lines=2).plain
+
+
+def test_the_evaluation_is_told_in_the_one_line_of_a_small_screen() -> None:
+    progress = e.EvaluationProgressed(what="adapter answers", done=120, total=150, unit="tokens")
+    state = fold([*opened(), e.StageStarted(stage="evaluate"), progress])
+    assert "evaluate adapter 120 of 150 tokens" in wording.stages(state, 5.0, 78, lines=1).plain
